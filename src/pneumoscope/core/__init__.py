@@ -1,0 +1,1 @@
+"""What every layer leans on: errors, types, recipe, randomness, files, progress, provenance."""

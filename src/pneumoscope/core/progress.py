@@ -41,3 +41,25 @@ class Silent:
         """Yield the items, silently."""
         del description, total
         yield from items
+
+
+class Noting:
+    """Passes everything on and remembers what the report should say."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self.notices: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Pass on and remember a line."""
+        self.notices.append(message)
+        self._reporter.say(message)
+
+    def warn(self, message: str) -> None:
+        """Pass on and remember a warning."""
+        self.notices.append(message)
+        self._reporter.warn(message)
+
+    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Pass on the progress."""
+        yield from self._reporter.track(items, description, total)

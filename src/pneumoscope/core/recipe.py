@@ -122,7 +122,7 @@ class ProbePhase(Section):
     """Train the head on cached embeddings of a frozen backbone."""
 
     kind: Literal["probe"] = "probe"
-    views: Annotated[int, Field(ge=1, le=64)] = 4
+    views: Annotated[int, Field(ge=1, le=64)] = 3
     """Views of each training image: the first plain, the others augmented."""
     epochs: Count = 60
     batch_size: Count = 256

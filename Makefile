@@ -1,0 +1,57 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?=
+OUTPUT ?=
+
+# Usage telemetry of dependencies stays off in everything that runs from here.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help install demo test format bench constraints clean
+
+help:
+	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
+	@echo "make test                                 install, then every check and test"
+	@echo "make format                               format and fix what can be fixed"
+	@echo "make bench                                long measurements, table and JSON"
+	@echo "make constraints                          pin what is installed now"
+	@echo "make clean                                remove the environment and caches"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[app,service,tracking,dev]'
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/pneumoscope demo $(if $(DATA),--data $(DATA)) $(if $(OUTPUT),--output $(OUTPUT))
+
+test: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python bench/run.py $(if $(DATA),--data $(DATA))
+
+constraints: install
+	@head -n 1 constraints.txt > constraints.new
+	@$(BIN)/python -m pip freeze --exclude-editable | grep '==' >> constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,173 @@
+"""Long measurements, printed as a table and written as JSON.
+
+`make bench` or `python bench/run.py --data FOLDER --only NAME`. Machines are noisy: what is compared
+is compared in one run, as a ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pneumoscope.core.provenance import provenance
+from pneumoscope.core.recipe import Recipe, override
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number."""
+
+    measure: str
+    value: float
+    unit: str
+    target: str = ""
+
+
+def best(act: Callable[[], object], *, rounds: int = 5) -> float:
+    """Seconds of the fastest of a few rounds, after one to warm up."""
+    act()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def start_up(_: Path) -> list[Figure]:
+    """CPU seconds of `import pneumoscope` and `pneumoscope --help` in new processes."""
+
+    def cpu_seconds(*command: str) -> float:
+        times = []
+        for _ in range(5):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return sorted(times)[2]
+
+    return [
+        Figure("import pneumoscope", cpu_seconds("-c", "import pneumoscope"), "s CPU", "< 0.4"),
+        Figure("pneumoscope --help", cpu_seconds("-m", "pneumoscope", "--help"), "s CPU", "< 0.4"),
+    ]
+
+
+def main_job(data: Path) -> list[Figure]:
+    """The whole path from an empty cache, and again from a full one."""
+    from pneumoscope.workflows import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PNEUMOSCOPE_CACHE"] = f"{folder}/cache"
+        recipe = override(Recipe(), {"data.path": str(data)})
+        cold = train(recipe, output=Path(folder) / "runs" / "cold")
+        warm = train(recipe, output=Path(folder) / "runs" / "warm")
+    auc = cold.metrics["auc"]
+    assert isinstance(auc, dict)
+    return [
+        Figure("train, empty cache", cold.seconds, "s", "< 240"),
+        Figure("train, full cache", warm.seconds, "s"),
+        Figure("full over empty", warm.seconds / cold.seconds, "ratio"),
+        Figure("test AUC", auc["value"], "area", ">= 0.985"),
+        Figure("same metrics twice", float(cold.metrics == warm.metrics), "1 = yes", "1"),
+    ]
+
+
+def answers(_: Path) -> list[Figure]:
+    """One phantom from file to label and saliency, and the graph alone."""
+    from pneumoscope.bundle.predictor import Predictor
+    from pneumoscope.data.phantoms import write_phantoms
+    from pneumoscope.workflows import train
+
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_phantoms(Path(folder) / "data", patients=60, seed=0)
+        changes = {"data.path": f"{folder}/data", "tracking.enabled": False, "phases.0.views": 1}
+        run = train(override(Recipe(), changes), output=Path(folder) / "run")
+        image = next((Path(folder) / "data" / "NORMAL").iterdir())
+        for runtime in ("openvino", "onnxruntime"):
+            predictor = Predictor.open(run.bundle, runtime=runtime)
+            pixels = np.zeros((1, 1, 224, 224), np.uint8)
+            whole = best(lambda: predictor.predict(image, saliency=True), rounds=50)  # noqa: B023
+            graph = best(lambda: predictor.infer(pixels), rounds=50)  # noqa: B023
+            figures += [
+                Figure(f"{runtime}: file to label and saliency", whole * 1000, "ms"),
+                Figure(f"{runtime}: graph alone", graph * 1000, "ms"),
+            ]
+    return figures
+
+
+def intervals(_: Path) -> list[Figure]:
+    """All metrics of 10,000 images with 2,000 patient-level resamples."""
+    from pneumoscope.evaluation.predictions import predictions_table
+    from pneumoscope.evaluation.summary import evaluate_predictions
+
+    rng = np.random.default_rng(0)
+    ids = [f"{i:016x}" for i in range(10_000)]
+    truth = rng.integers(0, 2, len(ids))
+    logits = rng.normal(0, 1, (len(ids), 2)) + np.eye(2)[truth]
+    table = predictions_table(
+        image_ids=ids,
+        patient_ids=[f"p{i // 2}" for i in range(len(ids))],
+        truth=["AB"[t] for t in truth],
+        logits=dict(zip(ids, logits, strict=True)),
+        temperature=1.0,
+        labels=("A", "B"),
+    )
+
+    def measure() -> object:
+        return evaluate_predictions(
+            table, resamples=2000, confidence_level=0.95, seed=0, split="test", bundle="", data=""
+        )
+
+    return [Figure("2,000 resamples of 10,000 images", best(measure, rounds=3), "s", "< 5")]
+
+
+def phantoms(_: Path) -> list[Figure]:
+    """Drawing speed."""
+    from pneumoscope.data.phantoms import draw_phantom
+
+    seconds = best(lambda: draw_phantom(seed=1, label="PNEUMONIA"), rounds=20)
+    return [Figure("drawing one phantom", seconds * 1000, "ms")]
+
+
+MEASURES = (start_up, intervals, phantoms, answers, main_job)
+
+
+def main() -> None:
+    """Run the measures asked for."""
+    root = Path(__file__).parents[1]
+    parser = argparse.ArgumentParser(description=__doc__)
+    named = os.environ.get("PNEUMOSCOPE_DATA", str(root.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(named) / "chest_xray")
+    parser.add_argument("--only", choices=[measure.__name__ for measure in MEASURES])
+    given = parser.parse_args()
+    figures: list[Figure] = []
+    for measure in MEASURES:
+        if given.only not in (None, measure.__name__):
+            continue
+        if measure is main_job and not given.data.is_dir():
+            print(f"main_job skipped: {given.data} does not exist (--data FOLDER)")
+            continue
+        for figure in measure(given.data):
+            print(f"{figure.measure:45} {figure.value:10.3f} {figure.unit:10} {figure.target}")
+            figures.append(figure)
+    content = {"figures": [asdict(figure) for figure in figures], **provenance()}
+    output = root / "bench" / "output" / "bench.json"
+    output.parent.mkdir(exist_ok=True)
+    output.write_text(json.dumps(content, indent=2), encoding="utf8")
+    print(f"written to {output.relative_to(root)}")
+
+
+if __name__ == "__main__":
+    main()

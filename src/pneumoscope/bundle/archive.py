@@ -1,0 +1,155 @@
+"""Bundles on disk: a folder or the same zipped, verified before use, never unpacked, no pickle.
+
+`bundle.json` holds the SHA-256 of every other file; `bundle.sha256` holds its own. A zip is read
+member by member into memory, so no path in it can point anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumoscope.bundle.spec import BundleSpec, from_json, to_json
+from pneumoscope.core.errors import BundleError
+from pneumoscope.core.files import sha256, staged_folder
+
+SPEC, SEAL, ONNX, WEIGHTS, CARD = (
+    "bundle.json", "bundle.sha256", "model.onnx", "model.safetensors", "model_card.md",
+)  # fmt: skip
+FILES = (ONNX, WEIGHTS, CARD)
+
+_DECIDING = ("labels", "preprocess", "temperature", "operating_points", "conformal", "gate")
+
+_MAX_BYTES = {SPEC: 16 * 2**20, SEAL: 1024, CARD: 2**20, ONNX: 2 * 2**30, WEIGHTS: 2 * 2**30}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory.
+
+    Attributes:
+        spec: What it says of itself.
+        files: Content of `model.onnx`, `model.safetensors` and `model_card.md`.
+    """
+
+    spec: BundleSpec
+    files: Mapping[str, bytes]
+
+    @property
+    def model_id(self) -> str:
+        """16 hexadecimal digits fixed by what decides its answers: never by time or card."""
+        deciding = self.spec.model_dump(mode="json", include=set(_DECIDING))
+        text = json.dumps(deciding, sort_keys=True)
+        return sha256(f"{text}{self.spec.files[ONNX]}{self.spec.files[WEIGHTS]}".encode())[:16]
+
+    def with_temperature(self, temperature: float) -> Bundle:
+        """The same bundle with another temperature."""
+        return Bundle(self.spec.model_copy(update={"temperature": temperature}), self.files)
+
+    def with_card(self, card: str) -> Bundle:
+        """The same bundle with another model card."""
+        content = card.encode()
+        files = {**self.files, CARD: content}
+        hashes = {**self.spec.files, CARD: sha256(content)}
+        return Bundle(self.spec.model_copy(update={"files": hashes}), files)
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle as a folder, whole or not at all.
+
+        Raises:
+            StorageError: the folder holds something, or cannot be written.
+        """
+        content = to_json(self.spec)
+        with staged_folder(folder) as stage:
+            for name in FILES:
+                (stage / name).write_bytes(self.files[name])
+            (stage / SPEC).write_bytes(content)
+            (stage / SEAL).write_text(f"{sha256(content)}  {SPEC}\n", encoding="utf8")
+
+
+def make_bundle(spec_without_files: dict[str, object], files: Mapping[str, bytes]) -> Bundle:
+    """A bundle of these files, their hashes entered in its specification."""
+    hashes = {name: sha256(files[name]) for name in FILES}
+    return Bundle(BundleSpec.model_validate({**spec_without_files, "files": hashes}), dict(files))
+
+
+def open_bundle(path: Path) -> Bundle:
+    """The bundle in a folder or zip, every byte verified.
+
+    Raises:
+        BundleError: not a bundle, a file missing, too large or changed, or of another schema.
+    """
+    if path.is_dir():
+        read = {name: _read_file(path, name) for name in (SPEC, SEAL, *FILES)}
+    elif path.is_file():
+        read = _read_zip(path)
+    else:
+        raise BundleError(
+            f"{path}: does not exist. Give a bundle folder or zip, as train writes it."
+        )
+    sealed = read[SEAL].decode("ascii", errors="replace").split()
+    if sealed != [sha256(read[SPEC]), SPEC]:
+        raise BundleError(f"{path}: {_changed(SPEC)}")
+    spec = from_json(read[SPEC])
+    for name in FILES:
+        if spec.files.get(name) != sha256(read[name]):
+            raise BundleError(f"{path}: {_changed(name)}")
+    return Bundle(spec, {name: read[name] for name in FILES})
+
+
+def _changed(name: str) -> str:
+    return (
+        f"{name} was changed after export (its SHA-256 differs). Copy or export the bundle again."
+    )
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    file = folder / name
+    try:
+        if file.is_symlink() or not file.is_file():
+            raise BundleError(
+                f"{folder}: {name} is missing, so this is no bundle. Give its folder."
+            )
+        _check_size(folder, name, file.stat().st_size)
+        return file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{file}: cannot be read ({error.strerror}).") from error
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _bundle_members(path, archive)
+            return {name: _read_member(path, archive, info) for name, info in members.items()}
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+        raise BundleError(f"{path}: is no readable zip ({error}). Give a bundle.") from error
+
+
+def _bundle_members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The bundle's files, at the archive's top or in its single top folder."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    tops = {info.filename.partition("/")[0] for info in infos}
+    inside = f"{next(iter(tops))}/" if len(tops) == 1 and SPEC not in tops else ""
+    found = {info.filename.removeprefix(inside): info for info in infos}
+    for name in (SPEC, SEAL, *FILES):
+        if name not in found:
+            raise BundleError(f"{path}: {name} is missing, so this is no bundle. Zip its folder.")
+    return {name: found[name] for name in (SPEC, SEAL, *FILES)}
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """One member; what it claims of its size is not believed, reading stops at the limit."""
+    name = info.filename.rpartition("/")[2]
+    _check_size(path, name, info.file_size)
+    with archive.open(info) as member:
+        content = member.read(_MAX_BYTES[name] + 1)
+    _check_size(path, name, len(content))
+    return content
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > _MAX_BYTES[name]:
+        raise BundleError(f"{path}: {name} has {size} bytes; at most {_MAX_BYTES[name]} are read.")

@@ -1,0 +1,97 @@
+"""From a trained classifier to ONNX, and the proof that the graph answers as the network does."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pneumoscope.bundle.archive import CARD, ONNX, WEIGHTS, Bundle, make_bundle
+from pneumoscope.bundle.runtimes import open_runtime
+from pneumoscope.bundle.spec import Parity
+from pneumoscope.core.errors import ExportError
+from pneumoscope.core.types import PixelBatch
+from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.models.checkpoint import to_bytes
+from pneumoscope.models.classifier import Classifier, evaluating
+from pneumoscope.models.saliency import SaliencyClassifier
+
+LOGIT_TOLERANCE = 1e-4
+PROBABILITY_TOLERANCE = 1e-5
+
+_OUTPUTS = ["logits", "embedding", "saliency"]
+
+
+def export_onnx(classifier: Classifier, *, size: int) -> bytes:
+    """The classifier as ONNX, normalisation inside, the batch free.
+
+    In: uint8 `pixels [batch, 1, size, size]`. Out: `logits`, `embedding`, `saliency`.
+    """
+    network = SaliencyClassifier(classifier).eval()
+    example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    with warnings.catch_warnings(), evaluating(network), torch.inference_mode(mode=False):
+        # The exporter warns of its own internals (deprecations), which nobody here can act on.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["pixels"],
+            output_names=_OUTPUTS,
+            dynamic_shapes=({0: batch},),
+        )
+    if program is None:
+        raise ExportError("torch gave no ONNX program. Report this with the recipe.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ONNX
+        program.save(path, external_data=False)
+        return path.read_bytes()
+
+
+def check_parity(classifier: Classifier, onnx: bytes, pixels: PixelBatch) -> Parity:
+    """How far the graph's answers are from the network's on `pixels`, in every installed runtime.
+
+    Raises:
+        ExportError: a logit differs by more than 1e-4 or a probability by more than 1e-5.
+    """
+    with evaluating(classifier):
+        expected = classifier(torch.from_numpy(pixels)).numpy()
+    logits = probabilities = 0.0
+    for name in ("openvino", "onnxruntime"):
+        found = open_runtime(onnx, name).run(pixels).logits
+        logits = max(logits, float(np.abs(found - expected).max()))
+        difference = np.abs(softmax(found) - softmax(expected))
+        probabilities = max(probabilities, float(difference.max()))
+        if not (logits <= LOGIT_TOLERANCE and probabilities <= PROBABILITY_TOLERANCE):
+            raise ExportError(
+                f"{name}: the exported graph differs from the trained network by {logits:.2g} in a "
+                f"logit and {probabilities:.2g} in a probability; allowed: {LOGIT_TOLERANCE} and "
+                f"{PROBABILITY_TOLERANCE}. Report this with the recipe."
+            )
+    return Parity(images=len(pixels), logits=logits, probabilities=probabilities)
+
+
+def export_bundle(
+    classifier: Classifier, *, facts: dict[str, object], size: int, examples: PixelBatch
+) -> Bundle:
+    """The bundle of a trained classifier, its parity with torch checked and recorded.
+
+    Args:
+        classifier: In evaluation mode.
+        facts: Fields of `BundleSpec` except `parity` and `files`.
+        size: Side of the canvas.
+        examples: `[image, 1, size, size]` real canvases to compare on.
+
+    Raises:
+        ExportError: the exported graph does not answer as the network does.
+    """
+    onnx = export_onnx(classifier, size=size)
+    parity = check_parity(classifier, onnx, examples)
+    weights = to_bytes(classifier.state_dict())
+    files = {ONNX: onnx, WEIGHTS: weights, CARD: b""}
+    return make_bundle({**facts, "parity": parity}, files)

@@ -1,0 +1,53 @@
+"""Shows answers as they come: a table, JSON lines, or a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pneumoscope.cli.console import print_lines
+from pneumoscope.workflows.prediction import Answered, check_table_path, save_table
+
+__all__ = ["check_table_path", "show"]
+
+
+def show(
+    answers: Iterator[Answered], labels: Sequence[str], *, output: Path | None, as_json: bool
+) -> None:
+    """Print every answer, and write them to `output` where one is named."""
+    rows: list[dict[str, object]] = []
+    for answer in answers:
+        row = answer.row(labels)
+        if as_json:
+            print_lines([json.dumps(row, allow_nan=False, ensure_ascii=False)])
+        if output or not as_json:
+            rows.append(row)
+    if output:
+        save_table(rows, labels, output)
+    if not as_json:
+        _print_table(rows, labels)
+        print_lines(["", "For research use. Not a medical device."])
+
+
+def _print_table(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("image", overflow="fold")
+    table.add_column("answer")
+    for label in labels:
+        table.add_column(Text(label), justify="right")
+    table.add_column("ms", justify="right")
+    for row in rows:
+        answer = str(row["label"] or f"{row['decision']}: {row['reason']}")
+        shares = [_share(row[f"probability:{label}"]) for label in labels]
+        cells = [str(row["path"]), answer, *shares, f"{float(str(row['milliseconds'])):.0f}"]
+        table.add_row(*map(Text, cells))
+    Console(highlight=False).print(table)
+
+
+def _share(value: object) -> str:
+    return "" if value is None else f"{float(str(value)):.3f}"

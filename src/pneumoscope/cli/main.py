@@ -1,0 +1,198 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
+from pneumoscope.core.errors import PneumoscopeError
+
+app = typer.Typer(
+    name="pneumoscope",
+    help="From a folder of radiographs to a classifier you can defend. For research use; not a "
+    "medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class RuntimeName(StrEnum):
+    """What runs a bundle."""
+
+    auto = "auto"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+
+
+Output = Annotated[Path | None, typer.Option(help="Folder to write; default runs/<time>-<name>.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A small but complete pass.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Runtime = Annotated[RuntimeName, typer.Option(help="What runs the bundle.")]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")]
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Take the options that belong to no command."""
+    from pneumoscope import __version__
+
+    if version:
+        print_lines([f"pneumoscope {__version__}"])
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print_lines([context.get_help()])
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled radiographs; default PneumoniaMNIST or phantoms.")
+    ] = None,
+    output: Output = None,
+    seed: Seed = 0,
+    quick: Quick = False,
+    as_json: AsJson = False,
+) -> None:
+    """Walk the whole path once: data, training, evaluation, report, bundle.
+
+    Example: pneumoscope demo --data chest_xray
+    """
+    from pneumoscope import workflows
+
+    reporter = TerminalReporter(quiet=as_json)
+    result = workflows.demo(data, output=output, quick=quick, seed=seed, reporter=reporter)
+    _print_train(result, as_json=as_json)
+
+
+@app.command()
+def train(
+    source: Annotated[Path, typer.Argument(metavar="RECIPE|DATA", help="YAML file, or a folder.")],
+    output: Output = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the recipe's seed.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
+    ] = None,
+    quick: Quick = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, evaluate and export from a recipe, or from a folder under the default recipe.
+
+    Example: pneumoscope train chest_xray --set model.backbone=tf_efficientnet_lite0 --seed 1
+    """
+    from pneumoscope import workflows
+    from pneumoscope.cli.arguments import recipe_from
+
+    recipe = recipe_from(source, changes or [], seed=seed, quick=quick)
+    reporter = TerminalReporter(quiet=as_json)
+    _print_train(workflows.train(recipe, output=output, reporter=reporter), as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    bundle: BundlePath,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled radiographs.")],
+    output: Output = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, validation, test or all; default test, else all.")
+    ] = None,
+    label_map: Annotated[
+        str | None, typer.Option("--map", metavar="'A=B,C=D'", help="Data label = bundle label.")
+    ] = None,
+    runtime: Runtime = RuntimeName.auto,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a bundle on labelled radiographs: metrics.json, figures and report.
+
+    Example: pneumoscope evaluate runs/demo/bundle other_hospital --map "Pneumonia=PNEUMONIA"
+    """
+    from pneumoscope import workflows
+    from pneumoscope.cli.arguments import pairs
+
+    result = workflows.evaluate(
+        bundle,
+        data,
+        output=output,
+        split=split,
+        label_map=pairs(label_map),
+        runtime=runtime.value,
+        seed=seed,
+        reporter=TerminalReporter(quiet=as_json),
+    )
+    if as_json:
+        print_lines([json.dumps(result.metrics, allow_nan=False)])
+        return
+    print_metrics(result.metrics)
+    print_lines(["", f"Report  {result.report}"])
+
+
+@app.command()
+def predict(
+    bundle: BundlePath,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images and folders.")],
+    saliency: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write saliency overlays here.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the answers to this .csv or .parquet file.")
+    ] = None,
+    runtime: Runtime = RuntimeName.auto,
+    as_json: AsJson = False,
+) -> None:
+    """Answer images and folders: a table, JSON lines, CSV or Parquet, with saliency overlays.
+
+    Example: pneumoscope predict runs/demo/bundle image.png folder --json --saliency overlays
+    """
+    from pneumoscope import workflows
+    from pneumoscope.cli import answers
+
+    if output:
+        answers.check_table_path(output)
+    reporter = TerminalReporter(quiet=as_json)
+    labels, found = workflows.predict(
+        bundle, paths, saliency=saliency, runtime=runtime.value, reporter=reporter
+    )
+    answers.show(found, labels, output=output, as_json=as_json)
+
+
+def _print_train(result: Any, *, as_json: bool) -> None:
+    if as_json:
+        places = {"output": result.output, "bundle": result.bundle, "report": result.report}
+        run = {"run_id": result.run_id, "tracking_uri": result.tracking_uri}
+        content = {**{k: str(v) for k, v in places.items()}, **run, "metrics": result.metrics}
+        print_lines([json.dumps(content, allow_nan=False)])
+        return
+    print_metrics(result.metrics)
+    kept = f"{result.run_id} in {result.tracking_uri}" if result.run_id else "not tracked"
+    print_lines([
+        "",
+        f"Report  {result.report}",
+        f"Bundle  {result.bundle}",
+        f"Run     {kept}",
+        f"Time    {result.seconds:.0f} s",
+        "",
+        "Next:",
+        f"  pneumoscope predict {result.bundle} IMAGE_OR_FOLDER --saliency overlays",
+        f"  pneumoscope evaluate {result.bundle} OTHER_LABELLED_FOLDER",
+        f"  pneumoscope train {result.output / 'recipe.yaml'} --seed 1",
+        "",
+        "For research use. Not a medical device.",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Run the command line; errors of this program are one line and exit status 1."""
+    with exit_on(PneumoscopeError):
+        app()

@@ -1,0 +1,1 @@
+"""Catalogue, layouts, splits, pixel cache, augmentation, phantoms and downloads."""

@@ -1,0 +1,1 @@
+"""What predictions are worth: every figure is computed from the predictions table alone."""

@@ -1,0 +1,1 @@
+"""Networks: zoo, pretrained weights, head, classifier, saliency, checkpoints."""

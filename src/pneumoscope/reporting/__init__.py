@@ -1,0 +1,1 @@
+"""What people read: figures, the report of one evaluation and the card of one model."""

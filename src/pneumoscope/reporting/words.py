@@ -1,0 +1,152 @@
+"""How numbers and metrics are worded, the same in figures, reports and model cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+NOTICE = "For research use. Not a medical device."
+UNDEFINED = "not defined"
+
+
+class Wording(NamedTuple):
+    """A metric's name for people and what it says, in a few words."""
+
+    name: str
+    gloss: str
+
+
+OVERALL = {
+    "auc": Wording("AUC", "area under the ROC curve, mean over labels; 0.5 is chance"),
+    "average_precision": Wording(
+        "Average precision", "area under the precision-recall curve, mean over labels"
+    ),
+    "accuracy": Wording("Accuracy", "fraction of images given their true label"),
+    "balanced_accuracy": Wording("Balanced accuracy", "mean sensitivity over labels"),
+    "macro_f1": Wording("F1, macro", "mean over labels of the F1 score"),
+    "mcc": Wording("Matthews correlation", "agreement beyond chance, from -1 to 1"),
+    "brier": Wording("Brier score", "squared error of the probabilities; lower is better"),
+    "ece": Wording("Calibration error", "mean gap of confidence and accuracy; lower is better"),
+    "log_loss": Wording("Log loss", "cost of confident mistakes; lower is better"),
+}
+PER_LABEL = {
+    "sensitivity": Wording("Sensitivity", "of the images with the label, the fraction found"),
+    "specificity": Wording("Specificity", "of the images without the label, the fraction spared"),
+    "precision": Wording("Precision", "of the images given the label, the fraction that has it"),
+    "f1": Wording("F1", "harmonic mean of sensitivity and precision"),
+    "auc": Wording("AUC", "area under the label's ROC curve, against all other labels"),
+    "average_precision": Wording(
+        "Average precision", "area under the label's precision-recall curve"
+    ),
+}
+
+
+def name_metric(key: str) -> str:
+    """A metric's name for people; an unknown key is spelled without underscores.
+
+    >>> name_metric("mcc"), name_metric("mean_gap"), name_metric("f1:normal")
+    ('Matthews correlation', 'Mean gap', 'F1, normal')
+    """
+    kind, colon, label = key.partition(":")
+    known = PER_LABEL if colon else OVERALL
+    name = known[kind].name if kind in known else kind.replace("_", " ").capitalize()
+    return f"{name}, {label}" if colon else name
+
+
+def is_entry(value: object) -> bool:
+    """Whether `value` is one metric with its interval."""
+    return isinstance(value, Mapping) and "value" in value
+
+
+def number(entry: object, key: str = "value") -> float | None:
+    """The finite number at `key` of a metric, or None."""
+    if not isinstance(entry, Mapping):
+        return None
+    value = entry.get(key)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def format_number(value: float | None) -> str:
+    """Three decimals, with a true minus sign.
+
+    >>> format_number(0.98765), format_number(-0.25), format_number(None)
+    ('0.988', '−0.250', 'not defined')
+    """
+    if value is None:
+        return UNDEFINED
+    text = f"{value:.3f}"
+    if float(text) == 0:
+        return text.removeprefix("-")
+    return text.replace("-", "−")  # noqa: RUF001 - a minus sign, as wide as the digits
+
+
+def format_interval(entry: object) -> str:
+    """The two ends of a metric's interval, or nothing where it has none.
+
+    >>> format_interval({"value": 0.9, "low": 0.85, "high": 0.94})
+    '0.850 to 0.940'
+    """
+    low, high = number(entry, "low"), number(entry, "high")
+    if low is None or high is None:
+        return ""
+    return f"{format_number(low)} to {format_number(high)}"
+
+
+def format_level(metrics: Mapping[str, object]) -> str:
+    """The confidence level of the intervals as a percentage, such as `95%`."""
+    level = metrics.get("confidence_level")
+    return f"{100 * level:g}%" if isinstance(level, (int, float)) else ""
+
+
+def describe(metrics: Mapping[str, object], key: str) -> str:
+    """One metric as prose, such as `0.993 (95% CI 0.987 to 0.997)`."""
+    entry = metrics.get(key)
+    value, interval = format_number(number(entry)), format_interval(entry)
+    if not interval:
+        return value
+    level = format_level(metrics)
+    return f"{value} ({level} CI {interval})" if level else f"{value} ({interval})"
+
+
+def labels_of(metrics: Mapping[str, object]) -> tuple[str, ...]:
+    """The label set that the metrics are about, in order."""
+    labels = metrics.get("labels")
+    return tuple(str(label) for label in labels) if isinstance(labels, (list, tuple)) else ()
+
+
+def count(amount: object, one: str, many: str | None = None) -> str:
+    """An amount and its noun, with a thin space between thousands.
+
+    >>> count(1, "image"), count(12345, "image"), count(None, "image")
+    ('1 image', '12 345 images', 'an unknown number of images')
+    """
+    many = many or f"{one}s"
+    if not isinstance(amount, int):
+        return f"an unknown number of {many}"
+    return f"{group_digits(amount)} {one if amount == 1 else many}"
+
+
+def group_digits(amount: int) -> str:
+    """Digits in threes from 10 000 on, set apart by narrow no-break spaces (ISO 80000-1)."""
+    return f"{amount:,}".replace(",", "\u202f") if abs(amount) >= 10_000 else str(amount)
+
+
+def flatten(facts: Mapping[str, object], *, parent: str = "") -> dict[str, str]:
+    """Nested facts as one level of words; an inner key is put after its outer one.
+
+    >>> flatten({"machine": {"cores": 2}, "created": None})
+    {'machine, cores': '2', 'created': 'not recorded'}
+    """
+    flat: dict[str, str] = {}
+    for key, value in facts.items():
+        name = f"{parent}, {key}" if parent else str(key)
+        if isinstance(value, Mapping):
+            flat |= flatten(value, parent=name)
+        elif isinstance(value, (list, tuple)):
+            flat[name] = ", ".join(str(item) for item in value)
+        else:
+            flat[name] = "not recorded" if value is None or value == "" else str(value)
+    return flat

@@ -1,0 +1,1 @@
+"""Phases over a classifier: cached embeddings, losses, balance, early stopping."""

@@ -1,0 +1,68 @@
+"""The demo: the whole path on the data given, else a download, else phantoms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pneumoscope.core.errors import DownloadError
+from pneumoscope.core.files import cache_folder
+from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.core.recipe import Recipe, override
+from pneumoscope.data.download import fetch, find_data_set
+from pneumoscope.data.phantoms import write_phantoms
+from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.training import QUICK, train
+
+_PATIENTS = 400
+
+
+def demo(
+    data: Path | None = None,
+    *,
+    output: Path | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Train on the defaults and say which data it was.
+
+    Args:
+        data: Labelled radiographs; without them PneumoniaMNIST is downloaded, and without a
+            network phantoms are drawn.
+        output: The run folder.
+        quick: A small but complete pass.
+        seed: Of everything random.
+        reporter: Shown what happens.
+    """
+    shown = reporter or Silent()
+    chosen = data or _fetch_or_draw(shown)
+    if data:
+        shown.say(f"Data: the radiographs given, {data}.")
+    changes = {"name": "demo", "seed": seed, "data.path": str(chosen)}
+    recipe = override(Recipe(), {**(QUICK if quick else {}), **changes})
+    return train(recipe, output=output, reporter=shown)
+
+
+def _fetch_or_draw(reporter: Reporter) -> Path:
+    data_set = find_data_set("pneumoniamnist_224")
+    try:
+        path = fetch(data_set, folder=cache_folder() / "downloads", reporter=reporter)
+    except DownloadError as error:
+        reporter.warn(f"PneumoniaMNIST could not be downloaded: {error}")
+        return _draw(reporter)
+    reporter.say(
+        f"Data: {data_set.title}, downloaded (licence {data_set.licence}). {data_set.citation}"
+    )
+    return path
+
+
+def _draw(reporter: Reporter) -> Path:
+    folder = cache_folder() / "phantoms" / f"v1-{_PATIENTS}"
+    if not folder.exists():
+        reporter.say("Drawing phantoms ...")
+        write_phantoms(folder, patients=_PATIENTS, seed=0)
+    reporter.warn(
+        "Data: procedural phantoms, drawn by this program. They are no radiographs and say nothing "
+        "about patients; give real ones with --data FOLDER."
+    )
+    return folder

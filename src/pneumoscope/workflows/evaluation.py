@@ -1,0 +1,117 @@
+"""Evaluate: a bundle on any labelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.core.errors import LabelError
+from pneumoscope.core.files import staged_folder
+from pneumoscope.core.progress import Noting, Reporter, Silent
+from pneumoscope.core.provenance import provenance
+from pneumoscope.core.recipe import EvaluateRecipe
+from pneumoscope.data.catalogue import fingerprint, usable
+from pneumoscope.workflows.assess import measure, model_facts, predict_rows, write_assessment
+from pneumoscope.workflows.prepare import prepare
+from pneumoscope.workflows.results import EvaluateResult
+
+
+def evaluate(
+    bundle: Path,
+    data: Path,
+    *,
+    output: Path | None = None,
+    split: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    settings: EvaluateRecipe | None = None,
+    layout: str = "auto",
+    runtime: str = "auto",
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> EvaluateResult:
+    """Answer labelled radiographs with a bundle and measure it.
+
+    Args:
+        bundle: Folder or zip.
+        data: A folder in any layout, or a `.npz`.
+        output: The folder to write; default `runs/<time>-evaluate`.
+        split: `train`, `validation`, `test` or `all`; default the given test part, else all.
+        label_map: From the data's labels to the bundle's, where the names differ.
+        settings: Resamples and confidence level.
+        layout: How to understand the folder.
+        runtime: `auto`, `openvino` or `onnxruntime`.
+        seed: Of the bootstrap.
+        reporter: Shown what happens.
+
+    Raises:
+        BundleError: the bundle is incomplete or changed.
+        LabelError: a label of the data is unknown to the bundle.
+    """
+    noting = Noting(reporter or Silent())
+    folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-evaluate"
+    predictor = Predictor.open(bundle, runtime=runtime)
+    with staged_folder(folder) as stage:
+        prepared = prepare(data, predictor.preprocess, layout=layout, reporter=noting)
+        catalogue, chosen = _choose(prepared.catalogue, split, noting)
+        catalogue = _map_labels(catalogue, predictor.labels, label_map or {})
+        rows = usable(catalogue).sort("image_id")
+        predictions = predict_rows(predictor, prepared.pixels, rows, reporter=noting)
+        metrics = measure(
+            predictions,
+            settings or EvaluateRecipe(),
+            seed=seed,
+            split=chosen,
+            model_id=predictor.model_id,
+            data=fingerprint(catalogue),
+        )
+        write_assessment(
+            stage,
+            predictions=predictions,
+            metrics=metrics,
+            catalogue=catalogue,
+            report={
+                "title": f"{predictor.bundle.spec.name} on {data.resolve().name}",
+                "kind": "evaluate",
+                "history": None,
+                "notices": noting.notices,
+                "facts": model_facts(predictor),
+                "recipe": None,
+                "provenance": provenance(),
+            },
+        )
+    return EvaluateResult(output=folder, report=folder / "report.html", metrics=metrics)
+
+
+def _choose(
+    catalogue: pl.DataFrame, split: str | None, reporter: Reporter
+) -> tuple[pl.DataFrame, str]:
+    """The rows of the split asked for, `split` filled, and its name."""
+    given = set(usable(catalogue)["split"].drop_nulls())
+    chosen = split or ("test" if "test" in given else "all")
+    if chosen != "all":
+        if chosen not in given:
+            parts = ", ".join(sorted(given)) or "none"
+            raise LabelError(f"--split {chosen}: the folder gives {parts}. Choose one, or all.")
+        catalogue = catalogue.filter(pl.col("split") == chosen)
+    reporter.say(f"Evaluating {usable(catalogue).height} images ({chosen}).")
+    return catalogue.with_columns(pl.lit(chosen).alias("split")), chosen
+
+
+def _map_labels(
+    catalogue: pl.DataFrame, labels: tuple[str, ...], label_map: Mapping[str, str]
+) -> pl.DataFrame:
+    """The catalogue with the bundle's label names; the same name in another case is the same."""
+    known = {label.lower(): label for label in labels}
+    found = usable(catalogue)["label"].unique().sort().to_list()
+    names = {label: label_map.get(label, known.get(label.lower(), "")) for label in found}
+    for label, name in names.items():
+        if name not in labels:
+            raise LabelError(
+                f"label '{label}': unknown to the bundle, which answers {', '.join(labels)}. "
+                f'Say which it is: --map "{label}={labels[0]}", or leave its folder out.'
+            )
+    return catalogue.with_columns(pl.col("label").replace(names))

@@ -1,0 +1,122 @@
+"""Predict: files and folders in, one answer per image out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pneumoscope.bundle.predictor import Prediction, Predictor
+from pneumoscope.core.errors import InputError, StorageError
+from pneumoscope.core.files import replacing
+from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.data.layouts import image_paths
+from pneumoscope.imaging.overlay import overlay, save_png
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A prediction and where its overlay was written, if it was."""
+
+    prediction: Prediction
+    overlay: Path | None
+
+    def row(self, labels: Sequence[str]) -> dict[str, object]:
+        """The columns of the contract, and `saliency` where an overlay was written."""
+        row = self.prediction.row(labels)
+        return row if self.overlay is None else {**row, "saliency": str(self.overlay)}
+
+
+def predict(
+    bundle: Path,
+    paths: Sequence[Path],
+    *,
+    saliency: Path | None = None,
+    runtime: str = "auto",
+    reporter: Reporter | None = None,
+) -> tuple[tuple[str, ...], Iterator[Answered]]:
+    """The label set, and one answer per image as they come.
+
+    Args:
+        bundle: Folder or zip.
+        paths: Image files, and folders to search for images.
+        saliency: A folder for overlays in the original geometry, named as the images.
+        runtime: `auto`, `openvino` or `onnxruntime`.
+        reporter: Shown the progress.
+
+    Raises:
+        BundleError: the bundle is incomplete or changed.
+        InputError: a path does not exist, or there is no image at all.
+    """
+    shown = reporter or Silent()
+    predictor = Predictor.open(bundle, runtime=runtime)
+    images = _find(paths)
+    if saliency:
+        _make(saliency)
+    shown.say(f"{len(images)} images; model {predictor.model_id} in {predictor.runtime}.")
+    return predictor.labels, _answers(predictor, images, saliency, shown)
+
+
+def save_table(rows: Sequence[dict[str, object]], labels: Sequence[str], path: Path) -> None:
+    """Write answers as CSV or Parquet, as the file's name says.
+
+    Raises:
+        InputError: another extension.
+        StorageError: the place cannot be written.
+    """
+    check_table_path(path)
+    probabilities = {f"probability:{label}": pl.Float64 for label in labels}
+    numbers = {"familiarity": pl.Float64, "gate_score": pl.Float64, "milliseconds": pl.Float64}
+    columns = dict.fromkeys(rows[0], pl.String) | probabilities | numbers
+    table = pl.DataFrame(list(rows), schema={name: columns[name] for name in rows[0]})
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".csv":
+            table.write_csv(temporary)
+        else:
+            table.write_parquet(temporary)
+
+
+def check_table_path(path: Path) -> None:
+    """Refuse a table of a kind that is not written, before any work is done."""
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{path}: ends in '{path.suffix}'; allowed: .csv, .parquet. Rename it.")
+
+
+def _find(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Every image, with its place relative to the path it was found under."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: does not exist. Give image files or folders.")
+        for image in image_paths(path):
+            inside = image.relative_to(path) if path.is_dir() else Path(image.name)
+            found.setdefault(image, inside)
+    if not found:
+        shown = ", ".join(map(str, paths))
+        raise InputError(f"{shown}: no image found (.png, .jpg, .jpeg). Give files or folders.")
+    return found
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(
+            f"{folder}: cannot be made ({reason}). Choose another --saliency folder."
+        ) from error
+
+
+def _answers(
+    predictor: Predictor, images: dict[Path, Path], folder: Path | None, reporter: Reporter
+) -> Iterator[Answered]:
+    answers = predictor.predict_many(images, saliency=folder is not None)
+    for prediction in reporter.track(answers, "Answering", len(images)):
+        written = None
+        if folder and prediction.radiograph is not None and prediction.saliency is not None:
+            inside = images[Path(prediction.path)]
+            written = folder / inside.with_name(f"{inside.name}.png")
+            save_png(overlay(prediction.radiograph, prediction.saliency), written)
+        yield Answered(prediction, written)

@@ -1,0 +1,53 @@
+"""From a data folder to a catalogue with pixels: the first steps of every workflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pneumoscope.core.progress import Reporter
+from pneumoscope.data.cache import PixelCache
+from pneumoscope.data.catalogue import build_catalogue
+from pneumoscope.data.layouts import recognise
+from pneumoscope.imaging.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A read data folder.
+
+    Attributes:
+        catalogue: One row per image; `split` holds the part the layout gave.
+        pixels: The canvases of the usable images.
+    """
+
+    catalogue: pl.DataFrame
+    pixels: PixelCache
+
+
+def prepare(path: Path, preprocess: Preprocess, *, layout: str, reporter: Reporter) -> Prepared:
+    """Recognise, read and cache a data folder, saying what was understood and left out.
+
+    Raises:
+        LayoutError: the folder does not say what its images are.
+        StorageError: the cache cannot be written.
+    """
+    listing = recognise(path, layout=layout)
+    reporter.say(f"Layout: {listing.layout} ({listing.why}), {len(listing.entries)} images.")
+    pixels = PixelCache(preprocess)
+    catalogue = build_catalogue(listing, pixels=pixels, reporter=reporter)
+    _say_excluded(catalogue, reporter)
+    return Prepared(catalogue, pixels)
+
+
+def _say_excluded(catalogue: pl.DataFrame, reporter: Reporter) -> None:
+    left_out = catalogue.filter(pl.col("excluded").is_not_null())
+    if left_out.is_empty():
+        return
+    first = left_out.row(0, named=True)
+    reporter.warn(
+        f"{left_out.height} of {catalogue.height} images excluded, for example {first['path']}: "
+        f"{first['excluded']} All are listed in the report."
+    )

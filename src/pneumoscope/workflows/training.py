@@ -1,0 +1,269 @@
+"""Train: from a recipe to a run folder with bundle, metrics and report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from pneumoscope.bundle.archive import Bundle
+from pneumoscope.bundle.export import export_bundle
+from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.core.errors import RecipeError
+from pneumoscope.core.files import replacing, staged_folder, write_text
+from pneumoscope.core.progress import Noting, Reporter, Silent
+from pneumoscope.core.provenance import provenance
+from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
+from pneumoscope.data.catalogue import counts_table, fingerprint, require_labels, usable
+from pneumoscope.data.split import assign_splits, limit_images, save_split
+from pneumoscope.evaluation.calibration import fit_temperature
+from pneumoscope.evaluation.predictions import read_table
+from pneumoscope.imaging.preprocess import Preprocess
+from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
+from pneumoscope.tracking import TrackedRun, tracked_run
+from pneumoscope.training.phase import Epoch
+from pneumoscope.training.trainer import Trained, train_classifier
+from pneumoscope.workflows.assess import (
+    measure,
+    model_facts,
+    predict_rows,
+    write_assessment,
+)
+from pneumoscope.workflows.prepare import Prepared, prepare
+from pneumoscope.workflows.results import TrainResult
+
+_PARITY_IMAGES = 16
+
+QUICK: Mapping[str, object] = {
+    "data.limit": 400,
+    "phases.0.views": 1,
+    "phases.0.epochs": 20,
+    "evaluate.resamples": 500,
+}
+"""What `--quick` changes: a small but complete pass."""
+
+
+def train(
+    recipe: Recipe, *, output: Path | None = None, reporter: Reporter | None = None
+) -> TrainResult:
+    """Train, export, calibrate and evaluate as the recipe says.
+
+    Args:
+        recipe: Its `data.path` is set.
+        output: The run folder to write; default `runs/<time>-<name>`.
+        reporter: Shown what happens.
+
+    Raises:
+        InputError: the data or the recipe cannot be used.
+        StorageError: the output or the cache cannot be written; nothing half-written is left.
+        TrainingError, ExportError: as their names say.
+    """
+    start = time.perf_counter()
+    if recipe.data.path is None:
+        raise RecipeError("data.path: is not set. Give a folder of radiographs.")
+    folder = output or _default_output(recipe.name)
+    noting = Noting(reporter or Silent())
+    with staged_folder(folder) as stage:
+        prepared, labels = _prepare(recipe, noting)
+        tags = {"data": fingerprint(prepared.catalogue)}
+        with tracked_run(recipe, store=folder.parent, tags=tags, reporter=noting) as run:
+            trained = _train(recipe, prepared, labels, run, noting)
+            bundle = _export(recipe, prepared, labels, trained, noting)
+            metrics = _write(stage, recipe, prepared, trained, bundle, noting)
+            run.log_metrics(_flat(metrics))
+            run.log_folder(stage)
+    return TrainResult(
+        output=folder,
+        report=folder / "report.html",
+        metrics=metrics,
+        bundle=folder / "bundle",
+        run_id=run.run_id,
+        tracking_uri=run.uri,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _default_output(name: str) -> Path:
+    return Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{name}"
+
+
+def _prepare(recipe: Recipe, reporter: Reporter) -> tuple[Prepared, tuple[str, ...]]:
+    preprocess = Preprocess(recipe.preprocess)
+    path, layout = Path(str(recipe.data.path)), recipe.data.layout
+    prepared = prepare(path, preprocess, layout=layout, reporter=reporter)
+    labels = require_labels(prepared.catalogue)
+    limited = limit_images(prepared.catalogue, recipe.data.limit, seed=recipe.seed)
+    split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
+    counts = counts_table(split).group_by("split", maintain_order=True).agg(pl.col("images").sum())
+    shown = ", ".join(f"{name} {images}" for name, images in counts.iter_rows())
+    reporter.say(f"Split by patient: {shown} images; labels {', '.join(labels)}.")
+    return Prepared(split, prepared.pixels), labels
+
+
+def _train(
+    recipe: Recipe,
+    prepared: Prepared,
+    labels: tuple[str, ...],
+    run: TrackedRun,
+    reporter: Reporter,
+) -> Trained:
+    def on_epoch(epoch: Epoch) -> None:
+        values = {k: float(v) for k, v in asdict(epoch).items() if k not in ("phase", "epoch")}
+        run.log_metrics(values, step=epoch.epoch)
+
+    trained = train_classifier(
+        recipe, prepared.catalogue, labels, prepared.pixels, reporter=reporter, on_epoch=on_epoch
+    )
+    best = trained.history.filter("best")[-1]
+    reporter.say(
+        f"Trained {trained.history.height} epochs; best: epoch {best['epoch'].item()}, "
+        f"validation AUC {best['validation_auc'].item():.3f}."
+    )
+    return trained
+
+
+def _export(
+    recipe: Recipe,
+    prepared: Prepared,
+    labels: tuple[str, ...],
+    trained: Trained,
+    reporter: Reporter,
+) -> Bundle:
+    """The bundle with its temperature, fitted for the runtime that will serve."""
+    calibration = _rows(prepared.catalogue, "calibration")
+    ids = calibration["image_id"].to_list()
+    facts = _facts(recipe, prepared, labels, trained)
+    examples = prepared.pixels.pixels(ids[:_PARITY_IMAGES])
+    bundle = export_bundle(
+        trained.classifier, facts=facts, size=recipe.preprocess.size, examples=examples
+    )
+    parity = bundle.spec.parity
+    reporter.say(
+        f"Exported; on {parity.images} images the graph differs from the network by "
+        f"{parity.logits:.1e} in a logit, {parity.probabilities:.1e} in a probability."
+    )
+    predictions = predict_rows(Predictor(bundle), prepared.pixels, calibration, reporter=reporter)
+    table = read_table(predictions)
+    fit = fit_temperature(table.logits, table.truth)
+    reporter.say(
+        f"Temperature {fit.temperature:.3f} from {fit.n_images} calibration images: log loss "
+        f"{fit.log_loss_before:.3f} to {fit.log_loss_after:.3f}."
+    )
+    return bundle.with_temperature(fit.temperature)
+
+
+def _facts(
+    recipe: Recipe, prepared: Prepared, labels: tuple[str, ...], trained: Trained
+) -> dict[str, object]:
+    """What the bundle says of itself, as far as it is known before export."""
+    live = usable(prepared.catalogue)
+    return {
+        "name": recipe.name,
+        "labels": labels,
+        "preprocess": prepared.pixels.preprocess.to_dict(),
+        "model": recipe.model,
+        "weights": asdict(trained.weights),
+        "temperature": 1.0,
+        "training": {
+            "fingerprint": fingerprint(prepared.catalogue),
+            "images": dict(live["split"].value_counts(sort=True).iter_rows()),
+            "labels": dict(_rows(live, "train")["label"].value_counts(sort=True).iter_rows()),
+        },
+        "provenance": provenance(),
+        "licence": "not recorded",
+    }
+
+
+def _write(
+    stage: Path,
+    recipe: Recipe,
+    prepared: Prepared,
+    trained: Trained,
+    bundle: Bundle,
+    reporter: Noting,
+) -> dict[str, object]:
+    """Evaluate on the test split and write the run folder; the metrics."""
+    predictor = Predictor(bundle)
+    catalogue = prepared.catalogue
+    rows = _rows(catalogue, "test")
+    predictions = predict_rows(predictor, prepared.pixels, rows, reporter=reporter)
+    metrics = measure(
+        predictions,
+        recipe.evaluate,
+        seed=recipe.seed,
+        split="test",
+        model_id=bundle.model_id,
+        data=fingerprint(catalogue),
+    )
+    written = override(recipe, {"compute.precision": trained.precision})
+    card = _card(written, bundle, metrics, catalogue)
+    bundle.with_card(card).save(stage / "bundle")
+    write_text(stage / "model_card.md", card)
+    save_recipe(written, stage / "recipe.yaml")
+    save_split(catalogue, stage / "split.parquet")
+    with replacing(stage / "catalogue.parquet") as temporary:
+        catalogue.write_parquet(temporary)
+    with replacing(stage / "history.csv") as temporary:
+        trained.history.write_csv(temporary)
+    write_assessment(
+        stage,
+        predictions=predictions,
+        metrics=metrics,
+        catalogue=catalogue,
+        report={
+            "title": recipe.name,
+            "kind": "train",
+            "history": trained.history,
+            "notices": reporter.notices,
+            "facts": {
+                **model_facts(predictor),
+                "Precision of the frozen backbone": trained.precision,
+            },
+            "recipe": dump_recipe(written),
+            "provenance": bundle.spec.provenance,
+        },
+    )
+    return metrics
+
+
+def _card(
+    recipe: Recipe, bundle: Bundle, metrics: Mapping[str, object], catalogue: pl.DataFrame
+) -> str:
+    return render_model_card(
+        ModelCardInput(
+            name=recipe.name,
+            labels=bundle.spec.labels,
+            backbone=recipe.model.backbone,
+            weights=recipe.model.weights,
+            preprocess=bundle.spec.preprocess,
+            temperature=bundle.spec.temperature,
+            metrics=metrics,
+            counts=counts_table(catalogue),
+            data_name=Path(str(recipe.data.path)).name,
+            data_licence=None,
+            seed=recipe.seed,
+            provenance=bundle.spec.provenance,
+        )
+    )
+
+
+def _rows(catalogue: pl.DataFrame, split: str) -> pl.DataFrame:
+    return usable(catalogue).filter(pl.col("split") == split).sort("image_id")
+
+
+def _flat(metrics: Mapping[str, object]) -> dict[str, float]:
+    """Value and interval of every defined metric, as MLflow wants them."""
+    flat: dict[str, float] = {}
+    for name, entry in metrics.items():
+        if isinstance(entry, dict) and entry.get("value") is not None:
+            flat |= {f"test/{name}": entry["value"]}
+            flat |= {
+                f"test/{name}/{end}": entry[end]
+                for end in ("low", "high")
+                if entry[end] is not None
+            }
+    return flat

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+import torch
+
+from pneumoscope.bundle import export
+from pneumoscope.bundle.archive import CARD, FILES, ONNX, SEAL, SPEC, WEIGHTS, open_bundle
+from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.bundle.runtimes import open_runtime
+from pneumoscope.bundle.spec import from_json, to_json
+from pneumoscope.core.errors import BundleError, DependencyError, ExportError
+from pneumoscope.core.files import sha256
+from pneumoscope.data.cache import PixelCache
+from pneumoscope.evaluation.predictions import load_predictions
+from pneumoscope.imaging.radiograph import read_radiograph
+from pneumoscope.models import checkpoint
+from pneumoscope.models.classifier import evaluating, rebuild_classifier
+from pneumoscope.workflows.results import TrainResult
+
+
+@pytest.fixture
+def folder(trained: TrainResult, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained.bundle, tmp_path / "bundle"))
+
+
+def zipped(folder: Path, inside: str = "") -> Path:
+    file = folder.with_suffix(".zip")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"{inside}{path.name}")
+    return file
+
+
+def test_a_bundle_is_complete_and_verified(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {SPEC, SEAL, ONNX, WEIGHTS, CARD}
+    bundle = open_bundle(folder)
+    assert bundle.spec.labels == ("NORMAL", "PNEUMONIA")
+    assert bundle.spec.parity.logits <= export.LOGIT_TOLERANCE
+    assert bundle.spec.parity.probabilities <= export.PROBABILITY_TOLERANCE
+    assert from_json(to_json(bundle.spec)) == bundle.spec
+
+
+def test_the_graph_is_the_contract(folder: Path) -> None:
+    graph = onnx.load_model_from_string((folder / ONNX).read_bytes()).graph
+    (pixels,) = graph.input
+    dims = [dim.dim_value or dim.dim_param for dim in pixels.type.tensor_type.shape.dim]
+    assert (pixels.name, pixels.type.tensor_type.elem_type) == ("pixels", onnx.TensorProto.UINT8)
+    assert dims == ["batch", 1, 64, 64]
+    assert [output.name for output in graph.output] == ["logits", "embedding", "saliency"]
+
+
+@pytest.mark.parametrize("inside", ["", "bundle/"])
+def test_a_zip_answers_as_the_folder(folder: Path, inside: str) -> None:
+    file = zipped(folder, inside)
+    assert open_bundle(file).spec == open_bundle(folder).spec
+    assert Predictor.open(file).model_id == Predictor.open(folder).model_id
+
+
+def test_saving_brings_back_the_same_bundle(folder: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(folder)
+    bundle.save(tmp_path / "again")
+    again = open_bundle(tmp_path / "again")
+    assert again.spec == bundle.spec
+    assert again.files == bundle.files
+    assert again.model_id == bundle.model_id
+
+
+def test_the_model_id_is_of_the_answers_not_of_the_card(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.with_card("other").model_id == bundle.model_id
+    assert bundle.with_temperature(9.0).model_id != bundle.model_id
+
+
+@pytest.mark.parametrize("name", [SPEC, SEAL, *FILES])
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+def test_one_changed_byte_is_refused(folder: Path, name: str, place: float) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[int(place * (len(content) - 1))] ^= 1
+    (folder / name).write_bytes(content)
+    if name == SEAL and place == 1.0:  # its closing newline seals nothing
+        return
+    with pytest.raises(BundleError, match="was changed after export") as caught:
+        open_bundle(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [SPEC, SEAL, *FILES])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        open_bundle(folder)
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        open_bundle(zipped(folder))
+
+
+def reseal(folder: Path) -> None:
+    spec = json.loads((folder / SPEC).read_bytes())
+    spec["files"] = {name: sha256((folder / name).read_bytes()) for name in FILES}
+    (folder / SPEC).write_text(json.dumps(spec))
+    (folder / SEAL).write_text(f"{sha256((folder / SPEC).read_bytes())}  {SPEC}\n")
+
+
+def pickled(folder: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, folder / WEIGHTS)
+    torch.save({"a": torch.zeros(1)}, folder / ONNX)
+    reseal(folder)
+
+
+def newer(folder: Path) -> None:
+    spec = json.loads((folder / SPEC).read_bytes()) | {"schema_version": 2}
+    (folder / SPEC).write_text(json.dumps(spec))
+    reseal(folder)
+
+
+def odd(folder: Path) -> None:
+    spec = json.loads((folder / SPEC).read_bytes()) | {"surprise": 1}
+    (folder / SPEC).write_text(json.dumps(spec))
+    reseal(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(pickled, "cannot open it"), (newer, "schema version 2"), (odd, "surprise")],
+)
+def test_a_resealed_forgery_is_still_only_data(
+    folder: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(folder)
+    with pytest.raises(BundleError, match=reason):
+        Predictor.open(folder)
+
+
+def test_a_zip_bomb_and_paths_out_are_refused(folder: Path, tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in (SEAL, *FILES):
+            archive.writestr(name, b"x")
+        archive.writestr(SPEC, b"0" * (17 * 2**20))
+    with pytest.raises(BundleError, match="at most"):
+        open_bundle(bomb)
+    escape = tmp_path / "escape.zip"
+    with zipfile.ZipFile(escape, "w") as archive:
+        for name in (SPEC, SEAL, *FILES):
+            archive.write(folder / name, f"../../{name}")
+    with pytest.raises(BundleError, match="is missing"):
+        open_bundle(escape)
+    with pytest.raises(BundleError, match="does not exist"):
+        open_bundle(tmp_path / "nothing")
+
+
+def test_a_link_is_no_bundle_file(folder: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    (folder / CARD).rename(secret)
+    (folder / CARD).symlink_to(secret)
+    with pytest.raises(BundleError, match="is missing"):
+        open_bundle(folder)
+
+
+def test_an_unknown_runtime_names_those_allowed(folder: Path) -> None:
+    with pytest.raises(DependencyError, match="auto, openvino, onnxruntime"):
+        open_runtime((folder / ONNX).read_bytes(), "tensorrt")
+
+
+def images_of(trained: TrainResult, phantoms: Path) -> tuple[pl.DataFrame, dict[str, Path]]:
+    predictions = load_predictions(trained.output / "predictions.parquet")
+    catalogue = pl.read_parquet(trained.output / "catalogue.parquet")
+    paths = dict(catalogue.select("image_id", "path").iter_rows())
+    return predictions, {i: phantoms / paths[i] for i in predictions["image_id"]}
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_the_predictor_equals_the_evaluation(
+    trained: TrainResult, phantoms: Path, runtime: str
+) -> None:
+    """From the file, alone or in a batch, in either runtime: the evaluation's probabilities."""
+    predictions, files = images_of(trained, phantoms)
+    predictor = Predictor.open(trained.bundle, runtime=runtime)
+    tolerance = 1e-6 if runtime == "openvino" else 1e-5
+    order = sorted(files, key=lambda image_id: image_id[::-1])  # another order than the table's
+    answers = dict(zip(order, predictor.predict_many([files[i] for i in order]), strict=True))
+    for row in predictions.iter_rows(named=True):
+        alone = predictor.predict(files[row["image_id"]])
+        for label in predictor.labels:
+            expected = row[f"probability:{label}"]
+            assert answers[row["image_id"]].probabilities[label] == pytest.approx(
+                expected, abs=tolerance
+            )
+            assert alone.probabilities[label] == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.data
+def test_the_predictor_equals_the_pipeline_on_real_radiographs(
+    trained: TrainResult, data_folder: Path, fresh_cache: Path
+) -> None:
+    from pneumoscope.workflows.evaluation import evaluate
+
+    data = data_folder / "chest_xray"
+    output = fresh_cache.parent / "evaluation"
+    evaluate(trained.bundle, data, output=output, split="validation")
+    predictor = Predictor.open(trained.bundle)
+    table = load_predictions(output / "predictions.parquet")
+    files = {sha256(f.read_bytes())[:16]: f for f in (data / "val").rglob("*.jpeg")}
+    assert table.height == 7
+    for row in table.iter_rows(named=True):
+        answer = predictor.predict(files[row["image_id"]])
+        for label in predictor.labels:
+            expected = row[f"probability:{label}"]
+            assert answer.probabilities[label] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_graph_equals_the_network_in_the_bundle(trained: TrainResult) -> None:
+    bundle = open_bundle(trained.bundle)
+    state = checkpoint.from_bytes(bundle.files[WEIGHTS])
+    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 1, 64, 64), dtype=np.uint8)
+    with evaluating(classifier):
+        expected = classifier(torch.from_numpy(pixels)).numpy()
+    for runtime in ("openvino", "onnxruntime"):
+        found = open_runtime(bundle.files[ONNX], runtime).run(pixels)
+        np.testing.assert_allclose(found.logits, expected, atol=1e-4)
+        assert found.saliency.shape == (5, 2, 2, 2)
+        assert found.saliency.min() >= 0
+
+
+def test_an_export_that_answers_otherwise_is_refused(trained: TrainResult) -> None:
+    bundle = open_bundle(trained.bundle)
+    state = checkpoint.from_bytes(bundle.files[WEIGHTS])
+    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state)
+    with torch.no_grad():
+        classifier.head.output.bias += 0.01
+    pixels = np.zeros((2, 1, 64, 64), np.uint8)
+    with pytest.raises(ExportError, match="differs from the trained network"):
+        export.check_parity(classifier, bundle.files[ONNX], pixels)
+
+
+def test_a_bad_file_costs_one_line(trained: TrainResult, phantoms: Path, tmp_path: Path) -> None:
+    good = sorted((phantoms / "NORMAL").iterdir())[:2]
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"nothing")
+    predictor = Predictor.open(trained.bundle)
+    answers = list(predictor.predict_many([good[0], bad, good[1]], saliency=True))
+    assert [answer.decision for answer in answers] == ["answer", "unreadable", "answer"]
+    assert answers[1].reason
+    assert answers[1].label is None
+    assert answers[1].row(predictor.labels).keys() == answers[0].row(predictor.labels).keys()
+    alone = predictor.predict(good[1], saliency=True)
+    assert alone.probabilities == pytest.approx(answers[2].probabilities, abs=1e-6)
+
+
+def test_saliency_comes_in_the_original_geometry(trained: TrainResult, tmp_path: Path) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(1).integers(0, 256, (300, 180), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "tall.png")
+    answer = Predictor.open(trained.bundle).predict(tmp_path / "tall.png", saliency=True)
+    assert answer.saliency is not None
+    assert answer.saliency.shape == read_radiograph(tmp_path / "tall.png").pixels.shape
+
+
+def test_pixels_travel_with_their_ids(trained: TrainResult, phantoms: Path) -> None:
+    """Ids in another order, batches of another size: the same logits under the same id."""
+    from pneumoscope.core.progress import Silent
+    from pneumoscope.workflows.assess import infer_logits
+
+    predictor = Predictor.open(trained.bundle)
+    pixels = PixelCache(predictor.preprocess)
+    predictions, _ = images_of(trained, phantoms)
+    ids = predictions["image_id"].to_list()
+    found = infer_logits(predictor, pixels, ids[::-1], reporter=Silent())
+    for row in predictions.iter_rows(named=True):
+        expected = [row[f"logit:{label}"] for label in predictor.labels]
+        np.testing.assert_allclose(found[row["image_id"]], expected, atol=1e-5)
+
+
+def test_nothing_warns_on_opening(trained: TrainResult) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Predictor.open(trained.bundle)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from pneumoscope._version import __version__
+from pneumoscope.cli.main import app
+from pneumoscope.workflows.results import TrainResult
+
+COMMANDS = sorted(
+    command.callback.__name__ for command in app.registered_commands if command.callback
+)
+
+
+def run(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a user runs it."""
+    command = [sys.executable, "-m", "pneumoscope", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    assert {"demo", "train", "evaluate", "predict"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    done = CliRunner().invoke(app, [name, "--help"])
+    assert done.exit_code == 0
+    assert f"Example: pneumoscope {name}" in done.stdout
+
+
+def test_version_and_usage() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == f"pneumoscope {__version__}"
+    assert CliRunner().invoke(app, ["predict"]).exit_code == 2
+    assert CliRunner().invoke(app, ["train", "x", "--no-such-option"]).exit_code == 2
+    assert CliRunner().invoke(app, ["nonsense"]).exit_code == 2
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("pneumoscope: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+def test_predict_prints_json_lines_and_overlays(
+    trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    folder = phantoms / "NORMAL"
+    done = run("predict", trained.bundle, folder, "--json", "--saliency", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == len(list(folder.iterdir()))
+    assert all(Path(row["saliency"]).is_file() for row in rows)
+    assert {"path", "label", "decision", "reason", "label_set", "familiarity", "warnings",
+            "gate_score", "milliseconds", "probability:NORMAL"} <= rows[0].keys()  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "answers.parquet"])
+def test_predict_writes_tables(
+    trained: TrainResult, phantoms: Path, tmp_path: Path, name: str
+) -> None:
+    image = sorted((phantoms / "NORMAL").iterdir())[0]
+    (tmp_path / "bad.png").write_bytes(b"x")
+    done = run("predict", trained.bundle, image, tmp_path / "bad.png", "--output", tmp_path / name)
+    assert done.returncode == 0, done.stderr
+    read = pl.read_csv if name.endswith("csv") else pl.read_parquet
+    table = read(tmp_path / name)
+    assert table["decision"].to_list() == ["answer", "unreadable"]
+    assert "not a medical device" in done.stdout.lower()
+
+
+def test_bad_input_is_one_line_with_the_remedy(trained: TrainResult, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "expected LABEL/" in one_line(run("train", tmp_path / "empty"))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("modle: {}\n")
+    assert "did you mean 'model'" in one_line(run("train", recipe))
+    assert "does not exist" in one_line(run("train", tmp_path / "nothing"))
+    assert "is not FIELD=VALUE" in one_line(run("train", tmp_path / "empty", "--set", "x"))
+    bundle = Path(shutil.copytree(trained.bundle, tmp_path / "bundle"))
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[1000] ^= 1
+    (bundle / "model.onnx").write_bytes(content)
+    assert "was changed" in one_line(run("predict", bundle, tmp_path))
+    assert "allowed: .csv, .parquet" in one_line(
+        run("predict", trained.bundle, tmp_path, "--output", tmp_path / "x.xlsx")
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "empty", "r.yaml"]
+
+
+def test_an_unwritable_output_is_said_before_the_work(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    line = one_line(run("train", phantoms, "--output", tmp_path / "file" / "run"))
+    assert "cannot be written" in line
+    assert "--output" in line
+
+
+def test_an_interrupted_training_leaves_nothing_half_written(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "pneumoscope", "train", str(phantoms)]
+    command += ["--output", str(tmp_path / "run"), "--set", "seed=77"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".run.*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert not [path for path in tmp_path.iterdir() if "run" in path.name]

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from pneumoscope.core.errors import InputError, LabelError, LayoutError, StorageError
+from pneumoscope.core.progress import Silent
+from pneumoscope.core.recipe import Recipe, load_recipe, override
+from pneumoscope.data.download import DataSet
+from pneumoscope.evaluation.predictions import load_predictions
+from pneumoscope.workflows import demonstration as demo_module
+from pneumoscope.workflows.evaluation import evaluate
+from pneumoscope.workflows.prediction import predict
+from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.training import train
+
+CONTRACT = {
+    "recipe.yaml", "split.parquet", "catalogue.parquet", "predictions.parquet", "metrics.json",
+    "history.csv", "report.html", "model_card.md", "bundle", "figures",
+}  # fmt: skip
+
+
+def test_a_run_folder_is_the_contract(trained: TrainResult) -> None:
+    assert {path.name for path in trained.output.iterdir()} == CONTRACT
+    metrics = json.loads((trained.output / "metrics.json").read_text())
+    assert metrics == trained.metrics
+    assert metrics["split"] == "test"
+    assert metrics["labels"] == ["NORMAL", "PNEUMONIA"]
+    assert metrics["auc"]["low"] <= metrics["auc"]["value"] <= metrics["auc"]["high"]
+    report = trained.report.read_text()
+    assert "not a medical device" in report.lower()
+    assert metrics["bundle"] in report
+
+
+def test_splits_are_disjoint_and_predictions_are_of_the_test_split(trained: TrainResult) -> None:
+    split = pl.read_parquet(trained.output / "split.parquet")
+    assert split.columns == ["image_id", "group", "split"]
+    assert split.group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
+    tested = set(split.filter(pl.col("split") == "test")["image_id"])
+    assert set(load_predictions(trained.output / "predictions.parquet")["image_id"]) == tested
+
+
+def test_the_written_recipe_repeats_the_run_to_the_last_digit(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    again = train(load_recipe(trained.output / "recipe.yaml"), output=tmp_path / "again")
+    assert (again.output / "metrics.json").read_bytes() == (
+        trained.output / "metrics.json"
+    ).read_bytes()
+    assert (again.bundle / "model.safetensors").read_bytes() == (
+        trained.bundle / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_run_from_an_empty_cache_gives_the_same_metrics(
+    trained: TrainResult, small_recipe: Recipe, tmp_path: Path, fresh_cache: Path
+) -> None:
+    fresh = train(small_recipe, output=tmp_path / "fresh")
+    assert fresh.metrics == trained.metrics
+
+
+def test_another_seed_gives_another_run(small_recipe: Recipe, tmp_path: Path) -> None:
+    other = train(
+        override(small_recipe, {"seed": 1, "tracking.enabled": False}), output=tmp_path / "o"
+    )
+    split = pl.read_parquet(other.output / "split.parquet")
+    assert other.run_id is None
+    assert set(split["split"]) == {"train", "validation", "calibration", "test"}
+
+
+def test_evaluate_repeats_the_trainings_own_test(
+    trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    """The test images in a folder of their own give the numbers of the run."""
+    catalogue = pl.read_parquet(trained.output / "catalogue.parquet")
+    for path in catalogue.filter(pl.col("split") == "test")["path"]:
+        target = tmp_path / "data" / path.lower().replace("/", "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(phantoms / path, target)
+    result = evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "out")
+    assert {p.name for p in result.output.iterdir()} == {
+        "predictions.parquet", "metrics.json", "report.html", "figures",
+    }  # fmt: skip
+    for name in ("accuracy", "brier", "log_loss"):
+        ours, theirs = result.metrics[name], trained.metrics[name]
+        assert isinstance(ours, dict)
+        assert isinstance(theirs, dict)
+        assert ours["value"] == pytest.approx(theirs["value"], abs=1e-6)
+
+
+def test_labels_of_other_names_are_mapped_or_refused(
+    trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    for ours, theirs in (("NORMAL", "No_findings"), ("PNEUMONIA", "pneumonia")):
+        shutil.copytree(phantoms / ours, tmp_path / "data" / theirs)
+    with pytest.raises(LabelError, match=r"label 'No_findings': unknown.*--map"):
+        evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    settings = Recipe().evaluate.model_copy(update={"resamples": 100})
+    result = evaluate(
+        trained.bundle,
+        tmp_path / "data",
+        output=tmp_path / "b",
+        label_map={"No_findings": "NORMAL"},
+        settings=settings,
+    )
+    assert result.metrics["labels"] == ["NORMAL", "PNEUMONIA"]
+    with pytest.raises(LabelError, match="the folder gives none"):
+        evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "c", split="test")
+
+
+def test_predict_answers_every_file_and_draws_in_its_geometry(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    (folder / "below").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (90, 140), dtype=np.uint8)).save(folder / "wide.png")
+    Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).save(folder / "below/x.jpg")
+    (folder / "bad.png").write_bytes(b"bad")
+    labels, answers = predict(trained.bundle, [folder], saliency=tmp_path / "out")
+    rows = {Path(str(a.row(labels)["path"])).name: a for a in answers}
+    assert rows["bad.png"].prediction.decision == "unreadable"
+    assert rows["bad.png"].overlay is None
+    for name, place, size in (
+        ("wide.png", "wide.png.png", (140, 90)),
+        ("x.jpg", "below/x.jpg.png", (70, 90)),
+    ):
+        assert rows[name].overlay == tmp_path / "out" / place
+        with Image.open(tmp_path / "out" / place) as drawn:
+            assert drawn.size == size
+            assert drawn.mode == "RGB"
+        assert sum(rows[name].prediction.probabilities.values()) == pytest.approx(1)
+
+
+def test_predict_without_images_says_so(trained: TrainResult, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no image found"):
+        predict(trained.bundle, [tmp_path])
+    with pytest.raises(InputError, match="does not exist"):
+        predict(trained.bundle, [tmp_path / "x"])
+
+
+@pytest.mark.parametrize("fault", ["empty", "one label", "few images", "output taken"])
+def test_bad_input_stops_before_training_and_leaves_nothing(
+    fault: str, small_recipe: Recipe, phantoms: Path, tmp_path: Path
+) -> None:
+    data, output = tmp_path / "data", tmp_path / "run"
+    if fault == "empty":
+        data.mkdir()
+    else:
+        shutil.copytree(phantoms / "NORMAL", data / "NORMAL")
+    if fault in ("few images", "output taken"):
+        (data / "PNEUMONIA").mkdir()
+        for path in sorted((phantoms / "PNEUMONIA").iterdir())[:5]:
+            shutil.copy(path, data / "PNEUMONIA")
+    if fault == "output taken":
+        output.mkdir()
+        (output / "precious").write_text("x")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises((LayoutError, LabelError, StorageError)) as caught:
+        train(override(small_recipe, {"data.path": str(data)}), output=output)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+    if fault == "output taken":
+        assert [path.name for path in output.iterdir()] == ["precious"]
+
+
+def test_a_failure_in_the_middle_leaves_nothing_half_written(
+    small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pneumoscope.workflows.assess.write_report", full)
+    recipe = override(small_recipe, {"tracking.enabled": False})
+    with pytest.raises(StorageError, match="disk is full"):
+        train(recipe, output=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quick_is_small_but_complete(phantoms: Path, tmp_path: Path) -> None:
+    result = demo_module.demo(phantoms, output=tmp_path / "run", quick=True)
+    assert {path.name for path in result.output.iterdir()} == CONTRACT
+
+
+def test_the_demo_without_network_draws_phantoms_and_says_so(
+    tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pneumoscope.data import download
+
+    real = download.find_data_set("pneumoniamnist_224")
+    away = DataSet(**{**vars_of(real), "url": "http://127.0.0.1:9/pneumoniamnist_224.npz"})
+    monkeypatch.setattr(demo_module, "find_data_set", lambda name: away)
+    monkeypatch.setattr(demo_module, "_PATIENTS", 40)
+    reporter = Silent()
+    demo_module.demo(output=tmp_path / "run", quick=True, reporter=reporter)
+    said = " ".join(reporter.warnings)
+    assert "could not be downloaded" in said
+    assert "procedural phantoms" in said
+    assert "procedural phantoms" in (tmp_path / "run" / "report.html").read_text()
+
+
+def vars_of(data_set: DataSet) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(data_set)

@@ -1,7 +1,7 @@
 """Long measurements, printed as a table and written as JSON.
 
-`make bench` or `python bench/run.py --data FOLDER --only NAME`. Machines are noisy: what is compared
-is compared in one run, as a ratio.
+`make bench` or `python bench/run.py --data FOLDER --only NAME`. Machines are noisy: what is
+compared is compared in one run, as a ratio.
 """
 
 from __future__ import annotations

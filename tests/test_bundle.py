@@ -237,7 +237,7 @@ def test_an_export_that_answers_otherwise_is_refused(trained: TrainResult) -> No
     state = checkpoint.from_bytes(bundle.files[WEIGHTS])
     classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state)
     with torch.no_grad():
-        classifier.head.output.bias += 0.01
+        classifier.head.output.bias.add_(0.01)
     pixels = np.zeros((2, 1, 64, 64), np.uint8)
     with pytest.raises(ExportError, match="differs from the trained network"):
         export.check_parity(classifier, bundle.files[ONNX], pixels)

@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import pneumoscope
 
 ROOT = Path(__file__).parents[1]
+HELP = "from pneumoscope.cli.main import app\ntry: app({})\nexcept SystemExit: pass"
 HEAVY = ("torch", "numpy", "polars", "matplotlib", "sklearn", "mlflow", "timm", "pydantic", "PIL")
 
 
@@ -27,12 +29,7 @@ def loaded_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "code",
-    [
-        "import pneumoscope",
-        "from pneumoscope.cli.main import app\ntry: app(['--help'])\nexcept SystemExit: pass",
-        "from pneumoscope.cli.main import app\n"
-        "try: app(['train', '--help'])\nexcept SystemExit: pass",
-    ],
+    ["import pneumoscope", HELP.format("['--help']"), HELP.format("['train', '--help']")],
 )
 def test_help_and_import_load_nothing_heavy(code: str) -> None:
     assert loaded_after(code).isdisjoint(HEAVY)
@@ -62,7 +59,7 @@ def test_modules_stay_small() -> None:
 
 def test_pinned_versions_cover_what_is_installed_directly() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = list(chain(project["dependencies"], *project["optional-dependencies"].values()))
     pinned = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text(encoding="utf8").splitlines()

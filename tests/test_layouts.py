@@ -46,7 +46,7 @@ def test_medmnist(tmp_path: Path) -> None:
     labels = np.array([[0], [1], [1]])
     arrays = {f"{p}_images": images for p in ("train", "val", "test")}
     arrays |= {f"{p}_labels": labels for p in ("train", "val", "test")}
-    np.savez(tmp_path / "pneumoniamnist_224.npz", **arrays)
+    np.savez(tmp_path / "pneumoniamnist_224.npz", allow_pickle=False, **arrays)
     for place in (tmp_path, tmp_path / "pneumoniamnist_224.npz"):
         listing = recognise(place)
         assert listing.layout == "medmnist"

@@ -54,8 +54,9 @@ def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
 def test_adding_images_moves_nobody() -> None:
     rows: list[tuple[str | None, str, str | None]]
     rows = [(f"p{i}", "AB"[i % 2], None) for i in range(200)]
-    before = assign(table(rows))
-    after = assign(table([*rows, *((f"q{i}", "AB"[i % 2], None) for i in range(100))]))
+    more: list[tuple[str | None, str, str | None]]
+    more = [(f"q{i}", "AB"[i % 2], None) for i in range(100)]
+    before, after = assign(table(rows)), assign(table([*rows, *more]))
     assert before["split"].to_list() == after["split"].to_list()[:200]
 
 
@@ -105,7 +106,7 @@ def test_unknown_patients_are_said() -> None:
 
 def test_a_label_of_one_patient_cannot_be_split() -> None:
     rows: list[tuple[str | None, str, str | None]]
-    rows = [(f"p{i}", "A", None) for i in range(50)] + [("q", "B", None)] * 20
+    rows = [*((f"p{i}", "A", None) for i in range(50)), *[("q", "B", None)] * 20]
     with pytest.raises(LabelError, match="label 'B': no image left for"):
         assign(table(rows))
 

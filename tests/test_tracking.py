@@ -63,7 +63,7 @@ def dying_server() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_error(403)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

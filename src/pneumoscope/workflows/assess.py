@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from pneumoscope.bundle.runtimes import PRECISION
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import EvaluateRecipe
 from pneumoscope.data.cache import PixelCache
-from pneumoscope.data.catalogue import counts_table
 from pneumoscope.evaluation.predictions import predictions_table, read_table, save_predictions
 from pneumoscope.evaluation.summary import evaluate_predictions, save_metrics
 from pneumoscope.reporting.figures import evaluation_figures
@@ -77,39 +75,21 @@ def measure(
     )
 
 
-def write_assessment(
-    folder: Path,
-    *,
-    predictions: pl.DataFrame,
-    metrics: dict[str, object],
-    catalogue: pl.DataFrame,
-    report: Mapping[str, object],
-) -> Path:
-    """Write predictions, metrics, figures and report into `folder`; the report's path.
-
-    Args:
-        folder: Exists.
-        predictions: The predictions table.
-        metrics: Its metrics.
-        catalogue: For counts and excluded images.
-        report: The other fields of `ReportInput`.
-    """
-    save_predictions(predictions, folder / "predictions.parquet")
-    save_metrics(metrics, folder / "metrics.json")
-    excluded = catalogue.filter(pl.col("excluded").is_not_null()).select("path", "excluded")
-    content = ReportInput(
-        metrics=metrics,
-        predictions=predictions,
-        counts=counts_table(catalogue),
-        excluded=list(excluded.iter_rows()),
-        **report,  # type: ignore[arg-type]
-    )
-    figures = evaluation_figures(read_table(predictions), metrics)
-    if content.history is not None:
-        figures = (*figures, history_figure(content.history))
+def write_assessment(folder: Path, report: ReportInput) -> None:
+    """Write `predictions.parquet`, `metrics.json`, `figures/` and `report.html` into `folder`."""
+    save_predictions(report.predictions, folder / "predictions.parquet")
+    save_metrics(report.metrics, folder / "metrics.json")
+    figures = evaluation_figures(read_table(report.predictions), report.metrics)
+    if report.history is not None:
+        figures = (*figures, history_figure(report.history))
     save_figures(figures, folder / "figures")
-    write_report(content, folder / "report.html")
-    return folder / "report.html"
+    write_report(report, folder / "report.html")
+
+
+def excluded_images(catalogue: pl.DataFrame) -> list[tuple[str, str]]:
+    """Path and reason of every excluded image."""
+    left_out = catalogue.filter(pl.col("excluded").is_not_null())
+    return list(left_out.select("path", "excluded").iter_rows())
 
 
 def model_facts(predictor: Predictor) -> dict[str, str]:

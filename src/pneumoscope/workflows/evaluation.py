@@ -14,8 +14,15 @@ from pneumoscope.core.files import staged_folder
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import EvaluateRecipe
-from pneumoscope.data.catalogue import fingerprint, usable
-from pneumoscope.workflows.assess import measure, model_facts, predict_rows, write_assessment
+from pneumoscope.data.catalogue import counts_table, fingerprint, usable
+from pneumoscope.reporting.report import ReportInput
+from pneumoscope.workflows.assess import (
+    excluded_images,
+    measure,
+    model_facts,
+    predict_rows,
+    write_assessment,
+)
 from pneumoscope.workflows.prepare import prepare
 from pneumoscope.workflows.results import EvaluateResult
 
@@ -68,21 +75,20 @@ def evaluate(
             model_id=predictor.model_id,
             data=fingerprint(catalogue),
         )
-        write_assessment(
-            stage,
-            predictions=predictions,
+        report = ReportInput(
+            title=f"{predictor.bundle.spec.name} on {data.resolve().name}",
+            kind="evaluate",
             metrics=metrics,
-            catalogue=catalogue,
-            report={
-                "title": f"{predictor.bundle.spec.name} on {data.resolve().name}",
-                "kind": "evaluate",
-                "history": None,
-                "notices": noting.notices,
-                "facts": model_facts(predictor),
-                "recipe": None,
-                "provenance": provenance(),
-            },
+            predictions=predictions,
+            history=None,
+            counts=counts_table(catalogue),
+            notices=noting.notices,
+            excluded=excluded_images(catalogue),
+            facts=model_facts(predictor),
+            recipe=None,
+            provenance=provenance(),
         )
+        write_assessment(stage, report)
     return EvaluateResult(output=folder, report=folder / "report.html", metrics=metrics)
 
 

@@ -24,10 +24,12 @@ from pneumoscope.evaluation.calibration import fit_temperature
 from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
+from pneumoscope.reporting.report import ReportInput
 from pneumoscope.tracking import TrackedRun, tracked_run
 from pneumoscope.training.phase import Epoch
 from pneumoscope.training.trainer import Trained, train_classifier
 from pneumoscope.workflows.assess import (
+    excluded_images,
     measure,
     model_facts,
     predict_rows,
@@ -200,34 +202,42 @@ def _write(
         data=fingerprint(catalogue),
     )
     written = override(recipe, {"compute.precision": trained.precision})
-    card = _card(written, bundle, metrics, catalogue)
+    _write_records(stage, written, bundle, metrics, catalogue, trained.history)
+    report = ReportInput(
+        title=recipe.name,
+        kind="train",
+        metrics=metrics,
+        predictions=predictions,
+        history=trained.history,
+        counts=counts_table(catalogue),
+        notices=reporter.notices,
+        excluded=excluded_images(catalogue),
+        facts={**model_facts(predictor), "Frozen backbone's precision": trained.precision},
+        recipe=dump_recipe(written),
+        provenance=bundle.spec.provenance,
+    )
+    write_assessment(stage, report)
+    return metrics
+
+
+def _write_records(
+    stage: Path,
+    recipe: Recipe,
+    bundle: Bundle,
+    metrics: Mapping[str, object],
+    catalogue: pl.DataFrame,
+    history: pl.DataFrame,
+) -> None:
+    """Bundle, card, recipe, split, catalogue and history."""
+    card = _card(recipe, bundle, metrics, catalogue)
     bundle.with_card(card).save(stage / "bundle")
     write_text(stage / "model_card.md", card)
-    save_recipe(written, stage / "recipe.yaml")
+    save_recipe(recipe, stage / "recipe.yaml")
     save_split(catalogue, stage / "split.parquet")
     with replacing(stage / "catalogue.parquet") as temporary:
         catalogue.write_parquet(temporary)
     with replacing(stage / "history.csv") as temporary:
-        trained.history.write_csv(temporary)
-    write_assessment(
-        stage,
-        predictions=predictions,
-        metrics=metrics,
-        catalogue=catalogue,
-        report={
-            "title": recipe.name,
-            "kind": "train",
-            "history": trained.history,
-            "notices": reporter.notices,
-            "facts": {
-                **model_facts(predictor),
-                "Precision of the frozen backbone": trained.precision,
-            },
-            "recipe": dump_recipe(written),
-            "provenance": bundle.spec.provenance,
-        },
-    )
-    return metrics
+        history.write_csv(temporary)
 
 
 def _card(

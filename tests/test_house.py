@@ -16,7 +16,7 @@ import pneumoscope
 
 ROOT = Path(__file__).parents[1]
 HELP = "from pneumoscope.cli.main import app\ntry: app({})\nexcept SystemExit: pass"
-HEAVY = ("torch", "numpy", "polars", "matplotlib", "sklearn", "mlflow", "timm", "pydantic", "PIL")
+HEAVY = ("torch", "numpy", "polars", "matplotlib", "sklearn", "mlflow", "timm", "PIL")
 
 
 def loaded_after(code: str) -> set[str]:

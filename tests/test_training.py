@@ -162,7 +162,7 @@ def test_the_precision_timed_once_is_remembered(
             backbone, size=64, batch_size=4, requested="auto", reporter=Silent()
         )
 
-    monkeypatch.setattr(precision, "_images_per_second", lambda b, p, name: speeds[name])
+    monkeypatch.setattr(precision, "_images_per_second", lambda b, p, name, **_: speeds[name])
     assert choose() == "float32", "a narrow lead is not worth rounding"
     speeds["bfloat16"] = 200.0
     assert choose() == "float32", "remembered, so that a repeated run repeats"

@@ -110,9 +110,9 @@ def _read_file(folder: Path, name: str) -> bytes:
     file = folder / name
     try:
         if file.is_symlink() or not file.is_file():
-            raise BundleError(
-                f"{folder}: {name} is missing, so this is no bundle. Give its folder."
-            )
+            inside = (folder / "bundle" / SPEC).is_file()
+            remedy = f"Give {folder / 'bundle'}" if inside else "Give the folder train wrote"
+            raise BundleError(f"{folder}: {name} is missing, so this is no bundle. {remedy}.")
         _check_size(folder, name, file.stat().st_size)
         return file.read_bytes()
     except OSError as error:

@@ -8,11 +8,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
 from pneumoscope.core.errors import PneumoscopeError
 
+
+class Guarded(TyperGroup):
+    """Errors of this program are one line and exit status 1, whatever the command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with exit_on(PneumoscopeError):
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=Guarded,
     name="pneumoscope",
     help="From a folder of radiographs to a classifier you can defend. For research use; not a "
     "medical device.",
@@ -193,6 +205,5 @@ def _print_train(result: Any, *, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of this program are one line and exit status 1."""
-    with exit_on(PneumoscopeError):
-        app()
+    """Run the command line."""
+    app()

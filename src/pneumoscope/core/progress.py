@@ -46,9 +46,9 @@ class Silent:
 class Noting:
     """Passes everything on and remembers what the report should say."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, notices: Iterable[str] = ()) -> None:
         self._reporter = reporter
-        self.notices: list[str] = []
+        self.notices: list[str] = list(notices)
 
     def say(self, message: str) -> None:
         """Pass on and remember a line."""

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
 Metrics = Mapping[str, object]
 
-_RIGHT, _TOP = 4.15, 4.05
+_RIGHT, _TOP = 4.15, 4.25
 """Inches: where the confusion matrix ends."""
+_LETTER = 0.6 * SMALL / 72
+"""Inches that a letter takes at most on average: DejaVu Sans, 0.6 em."""
 
 
 def reliability_figure(predictions: Predictions, metrics: Metrics) -> NamedFigure:
@@ -60,10 +62,11 @@ def reliability_figure(predictions: Predictions, metrics: Metrics) -> NamedFigur
     name_axes(axes, y="Accuracy")
     draw_diagonal(axes)
     axes.vlines(confidence, accuracy, confidence, color=ACCENT, linewidth=3, alpha=0.25)
-    axes.plot(
-        confidence, accuracy, color=ACCENT, linewidth=1.4, linestyle="-", marker="o",
-        markersize=5.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False, zorder=4,
-        label="accuracy",
+    # Areas by number of images: what each bin weighs in the error.
+    areas = 14 + 90 * bins.count[filled] / max(1, bins.count.max())
+    axes.scatter(
+        confidence, accuracy, s=areas, color=ACCENT, edgecolors="white", linewidths=0.8,
+        clip_on=False, zorder=4, label="accuracy",
     )  # fmt: skip
     error = metrics.get("ece")
     words = f"Calibration error {format_number(number(error))}"
@@ -82,9 +85,8 @@ def confusion_figure(predictions: Predictions, metrics: Metrics) -> NamedFigure:
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     n_labels = len(predictions.labels)
-    names = [plain(name, longest=16 if n_labels < 5 else 11) for name in predictions.labels]
-    letters = max(len(name) for name in names)
-    left = max(0.7, 0.2 + letters * 0.6 * SMALL / 72)  # DejaVu Sans: 0.6 em a letter
+    rows, columns = _cell_names(predictions.labels)
+    left = max(0.7, 0.2 + max(len(name) for name in rows) * _LETTER)
     side = _RIGHT - left
     figure = new_figure()
     axes = add_panel(figure, (left, _TOP - side, side, side))
@@ -92,10 +94,10 @@ def confusion_figure(predictions: Predictions, metrics: Metrics) -> NamedFigure:
         shares, cmap=_tints(), vmin=0, vmax=1, edgecolors="white", linewidth=2, shading="flat"
     )
     axes.set(xlim=(0, n_labels), ylim=(n_labels, 0))
-    _name_cells(axes, names)
+    _name_cells(axes, rows, columns)
     for row, column in np.ndindex(matrix.shape):
         share = float(shares[row, column])
-        _write_cell(axes, (row, column), int(matrix[row, column]), share, n_labels)
+        _write_cell(axes, (row, column), int(matrix[row, column]), share, side * 72 / n_labels)
     mistakes = _commonest_mistake(predictions.labels, matrix)
     alt = f"Confusion matrix: accuracy {describe(metrics, 'accuracy')}; {mistakes}."
     return NamedFigure("confusion", figure, alt)
@@ -121,36 +123,40 @@ def _tints() -> object:
     return LinearSegmentedColormap.from_list("accent", ["#F3F6F8", ACCENT])
 
 
-def _name_cells(axes: Axes, names: Sequence[str]) -> None:
-    places = np.arange(len(names)) + 0.5
-    crowded = len(names) > 4
-    axes.set_yticks(places, labels=names, parse_math=False)
-    axes.set_xticks(
-        places, labels=names, parse_math=False, rotation=45 if crowded else 0,
-        ha="right" if crowded else "center", rotation_mode="anchor" if crowded else None,
-    )  # fmt: skip
+def _cell_names(labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of rows and of columns; columns too narrow for a name are numbered instead."""
+    columns = [plain(label, longest=16) for label in labels]
+    widest = max(len(name) for name in columns) * _LETTER
+    if widest < (_RIGHT - 0.2 - widest) / len(labels):
+        return columns, columns
+    numbers = [str(index + 1) for index in range(len(labels))]
+    rows = [plain(label, longest=20) for label in labels]
+    return [f"{name}\u00a0\u00a0{n}" for name, n in zip(rows, numbers, strict=True)], numbers
+
+
+def _name_cells(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    places = np.arange(len(rows)) + 0.5
+    axes.set_yticks(places, labels=rows, parse_math=False)
+    axes.set_xticks(places, labels=columns, parse_math=False)
     axes.tick_params(labelcolor=INK, labelfontfamily=FONT)
-    write(axes, (0, 1), "True label, in rows", offset=(0, 9), fraction=True, color=MUTED,
-          size=SMALL)  # fmt: skip
+    name_axes(axes, x="Predicted label, in columns", y="True label, in rows")
 
 
 def _write_cell(
-    axes: Axes, place: tuple[int, int], images: int, share: float, n_labels: int
+    axes: Axes, place: tuple[int, int], images: int, share: float, width: float
 ) -> None:
-    row, column = place
+    """Write the count, and the percentage where a cell of `width` points has the room."""
     color = "white" if share > 0.55 else INK
-    middle = (column + 0.5, row + 0.5)
-    if n_labels > 5:
-        small = max(4.5, 40 / n_labels)
+    middle = (place[1] + 0.5, place[0] + 0.5)
+    if width < 36:
         if images:
-            write(axes, middle, group_digits(images), color=color, size=small, align="center",
-                  vertical="center")  # fmt: skip
+            write(axes, middle, group_digits(images), color=color, size=min(SMALL, 0.36 * width),
+                  align="center", vertical="center")  # fmt: skip
         return
-    large = {2: 17, 3: 14}.get(n_labels, 11)
-    write(axes, middle, group_digits(images), color=color, size=large, align="center",
-          offset=(0, 1), bold=True)  # fmt: skip
+    write(axes, middle, group_digits(images), color=color, size=min(17, 0.26 * width),
+          align="center", offset=(0, 1), bold=True)  # fmt: skip
     write(axes, middle, f"{100 * share:.1f}%", color=color, align="center", vertical="top",
-          offset=(0, -5), size=TEXT if n_labels < 5 else SMALL)  # fmt: skip
+          offset=(0, -5), size=min(TEXT, 0.2 * width))  # fmt: skip
 
 
 def _commonest_mistake(labels: Sequence[str], matrix: IntArray) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FONT = "DejaVu Sans"
 WIDTH, HEIGHT = 4.4, 4.6
 """Inches; narrow enough that the words stay legible on a phone without zooming."""
-TEXT, SMALL = 9.0, 8.0
+TEXT, SMALL = 10.0, 9.0
 """Font sizes in points."""
 
 INK, MUTED, RULE = "#17212B", "#5A6672", "#E3E8EC"
@@ -100,7 +100,7 @@ def name_axes(axes: Axes, *, x: str = "", y: str = "") -> None:
         write(axes, (0, 1), y, offset=(0, 9), fraction=True, color=MUTED, size=SMALL)
     if x:
         write(
-            axes, (1, 0), x, offset=(0, -27), fraction=True, color=MUTED, size=SMALL, align="right"
+            axes, (1, 0), x, offset=(0, -29), fraction=True, color=MUTED, size=SMALL, align="right"
         )
 
 
@@ -174,7 +174,7 @@ def write_result(
         if text:
             write(axes, (0.97, height), text, offset=(0, points), fraction=True, color=color,
                   size=size, bold=size > TEXT, align="right", halo=True)  # fmt: skip
-            points += 14
+            points += 15
 
 
 def write_key(
@@ -191,7 +191,10 @@ def write_key(
     from matplotlib.lines import Line2D
 
     shown = list(entries[:longest])
-    left = 0.03 if corner == "left" else 0.52
+    # As wide as its longest words, 0.6 em a letter, in fractions of the axes.
+    letters = max((len(words) for _, words in shown), default=0)
+    width = 0.08 + letters * 0.6 * SMALL / 72 / (axes.get_position().width * WIDTH)
+    left = 0.03 if corner == "left" else max(0.03, 0.97 - width)
     step = min(0.062, 0.8 / (len(shown) + 1))
     bottom = 0.05 + (step if len(entries) > longest else 0)
     for row, (index, words) in enumerate(reversed(shown)):

@@ -131,7 +131,7 @@ def _key(predictions: Predictions, areas: Mapping[int, float | None]) -> list[tu
     """Entries of the key, best first, so that its order is that of the curves."""
     order = sorted(areas, key=lambda index: -1.0 if (area := areas[index]) is None else -area)
     order = sorted(order, key=lambda index: areas[index] is None)
-    return [(index, f"{_short(areas[index])}  {plain(predictions.labels[index])}")
+    return [(index, f"{_short(areas[index])}\u00a0\u00a0{plain(predictions.labels[index])}")
             for index in order]  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def _mark_operating_point(axes: Axes, metrics: Metrics, label: str) -> None:
     side, align = (12, "left") if x < 0.5 else (-12, "right")
     words = (f"sensitivity {sensitivity:.3f}", f"specificity {specificity:.3f}")
     for line, text in enumerate(words):
-        write(axes, (x, sensitivity), text, offset=(side, -11 - 12 * line), align=align, halo=True)
+        write(axes, (x, sensitivity), text, offset=(side, -12 - 13 * line), align=align, halo=True)
 
 
 def _draw_prevalence(axes: Axes, prevalence: float) -> None:

@@ -57,6 +57,10 @@ def history_figure(history: pl.DataFrame) -> NamedFigure:
     for axes, values in ((loss, losses["validation"][0]), (area, areas)):
         _mark_phases(axes, history["phase"].cast(pl.String).to_list(), named=axes is loss)
         _mark_best(axes, epochs, values, best)
+    if len(best):
+        late = best[-1] > len(epochs) / 2
+        write(area, (epochs[best[-1]], area.get_ylim()[0]), f"best: epoch {best[-1] + 1}", halo=True,
+              offset=(-6 if late else 6, 6), align="right" if late else "left", size=SMALL)  # fmt: skip
     loss.tick_params(labelbottom=False)
     return NamedFigure("history", figure, _alt(epochs, losses["validation"][0], areas, best))
 
@@ -116,7 +120,7 @@ def _mark_phases(axes: Axes, phases: Sequence[str], *, named: bool) -> None:
     starts = [i for i, phase in enumerate(phases) if i == 0 or phase != phases[i - 1]]
     for start in starts:
         if start:
-            axes.axvline(start + 0.5, color=MUTED, linewidth=0.8, linestyle="-", zorder=1)
+            axes.axvline(start + 0.5, color=MUTED, linewidth=0.7, linestyle="-", zorder=1)
         if named:
             place = start + 0.5 if start else 1
             write(axes, (place, axes.get_ylim()[1]), plain(phases[start].replace("_", " ")),

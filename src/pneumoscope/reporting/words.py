@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 NOTICE = "For research use. Not a medical device."
 UNDEFINED = "not defined"
+UNRECORDED = "not recorded"
 
 
 class Wording(NamedTuple):
@@ -25,7 +26,7 @@ OVERALL = {
     "accuracy": Wording("Accuracy", "fraction of images given their true label"),
     "balanced_accuracy": Wording("Balanced accuracy", "mean sensitivity over labels"),
     "macro_f1": Wording("F1, macro", "mean over labels of the F1 score"),
-    "mcc": Wording("Matthews correlation", "agreement beyond chance, from -1 to 1"),
+    "mcc": Wording("Matthews correlation", "agreement beyond chance, from \u22121 to 1"),
     "brier": Wording("Brier score", "squared error of the probabilities; lower is better"),
     "ece": Wording("Calibration error", "mean gap of confidence and accuracy; lower is better"),
     "log_loss": Wording("Log loss", "cost of confident mistakes; lower is better"),
@@ -134,19 +135,14 @@ def group_digits(amount: int) -> str:
     return f"{amount:,}".replace(",", "\u202f") if abs(amount) >= 10_000 else str(amount)
 
 
-def flatten(facts: Mapping[str, object], *, parent: str = "") -> dict[str, str]:
-    """Nested facts as one level of words; an inner key is put after its outer one.
+def spell(value: object) -> str:
+    """Any recorded value in words, nested ones on one line.
 
-    >>> flatten({"machine": {"cores": 2}, "created": None})
-    {'machine, cores': '2', 'created': 'not recorded'}
+    >>> spell({"cores": 2, "system": "Linux"}), spell(["PA", "AP"]), spell(None)
+    ('cores 2, system Linux', 'PA, AP', 'not recorded')
     """
-    flat: dict[str, str] = {}
-    for key, value in facts.items():
-        name = f"{parent}, {key}" if parent else str(key)
-        if isinstance(value, Mapping):
-            flat |= flatten(value, parent=name)
-        elif isinstance(value, (list, tuple)):
-            flat[name] = ", ".join(str(item) for item in value)
-        else:
-            flat[name] = "not recorded" if value is None or value == "" else str(value)
-    return flat
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {spell(inner)}" for key, inner in value.items()) or UNRECORDED
+    if isinstance(value, (list, tuple)):
+        return ", ".join(spell(inner) for inner in value) or UNRECORDED
+    return UNRECORDED if value is None or value == "" else str(value)

@@ -21,6 +21,8 @@ from pneumoscope.core.recipe import Recipe
 
 _QUIET = ("mlflow", "alembic")
 _NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+# A server that does not answer must not hold up training for minutes.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 class TrackedRun:
@@ -156,10 +158,11 @@ def _open(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow without usage telemetry and without its own chatter, restored afterwards."""
+    """MLflow without usage telemetry, chatter or endless retries; restored afterwards."""
     levels = {name: logging.getLogger(name).level for name in _QUIET}
-    before = {name: os.environ.get(name) for name in _NO_TELEMETRY}
-    os.environ.update(_NO_TELEMETRY)
+    settings = _NO_TELEMETRY | {k: v for k, v in _PATIENCE.items() if k not in os.environ}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

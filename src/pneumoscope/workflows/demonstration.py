@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pneumoscope.core.errors import DownloadError
 from pneumoscope.core.files import cache_folder
-from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.data.download import fetch, find_data_set
 from pneumoscope.data.phantoms import write_phantoms
@@ -34,13 +34,13 @@ def demo(
         seed: Of everything random.
         reporter: Shown what happens.
     """
-    shown = reporter or Silent()
+    shown = Noting(reporter or Silent())
     chosen = data or _fetch_or_draw(shown)
     if data:
         shown.say(f"Data: the radiographs given, {data}.")
     changes = {"name": "demo", "seed": seed, "data.path": str(chosen)}
     recipe = override(Recipe(), {**(QUICK if quick else {}), **changes})
-    return train(recipe, output=output, reporter=shown)
+    return train(recipe, output=output, reporter=reporter, notices=shown.notices)
 
 
 def _fetch_or_draw(reporter: Reporter) -> Path:

@@ -66,6 +66,8 @@ def evaluate(
         catalogue, chosen = _choose(prepared.catalogue, split, noting)
         catalogue = _map_labels(catalogue, predictor.labels, label_map or {})
         rows = usable(catalogue).sort("image_id")
+        if rows.is_empty():
+            raise LabelError(f"{data}: no usable image ({chosen}). See the reasons above.")
         predictions = predict_rows(predictor, prepared.pixels, rows, reporter=noting)
         metrics = measure(
             predictions,

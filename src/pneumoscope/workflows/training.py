@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +50,11 @@ QUICK: Mapping[str, object] = {
 
 
 def train(
-    recipe: Recipe, *, output: Path | None = None, reporter: Reporter | None = None
+    recipe: Recipe,
+    *,
+    output: Path | None = None,
+    reporter: Reporter | None = None,
+    notices: Sequence[str] = (),
 ) -> TrainResult:
     """Train, export, calibrate and evaluate as the recipe says.
 
@@ -58,6 +62,7 @@ def train(
         recipe: Its `data.path` is set.
         output: The run folder to write; default `runs/<time>-<name>`.
         reporter: Shown what happens.
+        notices: What the report should say besides what happens here.
 
     Raises:
         InputError: the data or the recipe cannot be used.
@@ -68,7 +73,7 @@ def train(
     if recipe.data.path is None:
         raise RecipeError("data.path: is not set. Give a folder of radiographs.")
     folder = output or _default_output(recipe.name)
-    noting = Noting(reporter or Silent())
+    noting = Noting(reporter or Silent(), notices)
     with staged_folder(folder) as stage:
         prepared, labels = _prepare(recipe, noting)
         tags = {"data": fingerprint(prepared.catalogue)}

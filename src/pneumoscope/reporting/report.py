@@ -1,0 +1,180 @@
+"""The report of one evaluation: a single HTML file that needs no network and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from pneumoscope._version import __version__
+from pneumoscope.core.files import write_text
+from pneumoscope.evaluation.predictions import read_table
+from pneumoscope.reporting.canvas import NamedFigure
+from pneumoscope.reporting.figures import evaluation_figures, history_figure, to_svg
+from pneumoscope.reporting.pages import fill_html, read_template
+from pneumoscope.reporting.tables import (
+    count_table,
+    excluded_table,
+    headline_tiles,
+    label_table,
+    other_facts,
+    overall_rows,
+)
+from pneumoscope.reporting.words import (
+    NOTICE,
+    count,
+    describe,
+    format_level,
+    group_digits,
+    labels_of,
+    spell,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInput:
+    """All that a report says; nothing else is looked up.
+
+    Attributes:
+        title: heading and window title.
+        kind: of the run that the report is about.
+        metrics: the content of `metrics.json`.
+        predictions: the predictions table that the metrics were computed from.
+        history: a row per epoch, see `history_figure`; None where nothing was trained.
+        counts: columns split, label, images, patients; None where not counted.
+        notices: what the reader should know or act on, most important first.
+        excluded: path and reason of each image that was left out.
+        facts: what was used, such as backbone or runtime, in the order to be shown.
+        recipe: YAML, or None.
+        provenance: where the result came from, nested at will.
+    """
+
+    title: str
+    kind: Literal["train", "evaluate"]
+    metrics: Mapping[str, object]
+    predictions: pl.DataFrame
+    history: pl.DataFrame | None
+    counts: pl.DataFrame | None
+    notices: Sequence[str]
+    excluded: Sequence[tuple[str, str]]
+    facts: Mapping[str, str]
+    recipe: str | None
+    provenance: Mapping[str, object]
+
+
+def render_report(report: ReportInput) -> str:
+    """The report as one HTML document; the same input gives the same bytes.
+
+    Raises:
+        PredictionsError: the predictions table breaks its contract.
+    """
+    metrics = report.metrics
+    level = format_level(metrics)
+    figures = evaluation_figures(read_table(report.predictions), metrics)
+    trained = report.history is not None and report.history.height > 0
+    history = history_figure(report.history) if report.history is not None and trained else None
+    return fill_html(
+        "report.html.j2",
+        version=__version__,
+        css=_trusted(read_template("report.css").rstrip()),
+        notice=NOTICE,
+        title=report.title,
+        kicker="Training report" if report.kind == "train" else "Evaluation report",
+        lead=_lead(metrics),
+        tiles=headline_tiles(metrics),
+        value_name=f"Value, {level} interval" if level else "Value",
+        level_note=_interval_note(metrics),
+        overall=overall_rows(metrics),
+        per_label=label_table(metrics),
+        figures=[_drawing(named, len(labels_of(metrics))) for named in figures],
+        labels=labels_of(metrics),
+        confusion=_confusion_rows(metrics),
+        data=count_table(report.counts),
+        notices=report.notices,
+        notices_pointer=f"{count(len(report.notices), 'thing')} to know about this result",
+        excluded=excluded_table(report.excluded),
+        made_title="How it was trained" if report.kind == "train" else "What was evaluated",
+        history=_drawing(history, 0) if history else None,
+        facts={**report.facts, **other_facts(metrics)},
+        recipe=report.recipe,
+        provenance={key: spell(value) for key, value in report.provenance.items()},
+    )
+
+
+def write_report(report: ReportInput, path: Path) -> None:
+    """Write the report to `path`, whole or not at all.
+
+    Raises:
+        PredictionsError: the predictions table breaks its contract.
+        StorageError: the place cannot be written or is full.
+    """
+    write_text(path, render_report(report))
+
+
+_CAPTIONS = {
+    "roc": (
+        "ROC curve",
+        "The closer to the upper left corner, the better the labels are told apart. "
+        "Dotted: chance.",
+    ),
+    "precision_recall": (
+        "Precision and recall",
+        "How many of the images given the label have it, as more of those that have it are found.",
+    ),
+    "reliability": (
+        "Reliability",
+        "Dots below the dotted line are answers that are surer than they are right. Larger dots "
+        "stand for more images.",
+    ),
+    "confusion": (
+        "Confusion matrix",
+        "What the images of each true label were taken for, as counts and percentages of the row.",
+    ),
+    "history": (
+        "Training history",
+        "Epoch by epoch. The ring marks the epoch whose weights were kept.",
+    ),
+}
+_OPERATING_POINT = " Ring: the more probable label is the answer."
+
+
+def _drawing(named: NamedFigure, n_labels: int) -> dict[str, object]:
+    title, caption = _CAPTIONS.get(named.name, (named.name.replace("_", " ").capitalize(), ""))
+    if named.name == "roc" and n_labels == 2:
+        caption += _OPERATING_POINT
+    svg = _trusted(to_svg(named))
+    return {"name": named.name, "title": title, "caption": caption, "svg": svg}
+
+
+def _lead(metrics: Mapping[str, object]) -> str:
+    images = count(metrics.get("n_images"), "image")
+    patients = count(metrics.get("n_patients"), "patient")
+    return (
+        f"On the {metrics.get('split', 'given')} split of {metrics.get('data', 'the data')}, "
+        f"{images} of {patients}, the area under the ROC curve is {describe(metrics, 'auc')}."
+    )
+
+
+def _interval_note(metrics: Mapping[str, object]) -> str:
+    resamples = metrics.get("resamples")
+    if not isinstance(resamples, int):
+        return ""
+    return f"; intervals from {group_digits(resamples)} bootstrap resamples of patients"
+
+
+def _confusion_rows(metrics: Mapping[str, object]) -> list[tuple[str, list[str]]]:
+    matrix = metrics.get("confusion_matrix")
+    if not isinstance(matrix, (list, tuple)):
+        return []
+    rows = ([group_digits(int(amount)) for amount in row] for row in matrix)
+    return list(zip(labels_of(metrics), rows, strict=True))
+
+
+def _trusted(text: str) -> object:
+    """Text that this package made and escaped itself."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - see above

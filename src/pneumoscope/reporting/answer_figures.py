@@ -14,7 +14,6 @@ from pneumoscope.reporting.canvas import (
     ACCENT,
     FONT,
     INK,
-    MUTED,
     SMALL,
     TEXT,
     NamedFigure,
@@ -39,6 +38,7 @@ from pneumoscope.reporting.words import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 Metrics = Mapping[str, object]
 
@@ -117,7 +117,7 @@ def _draw_counts(axes: Axes, bins: ReliabilityBins, low: float) -> None:
     name_axes(axes, x="Probability of the answer", y="Images")
 
 
-def _tints() -> object:
+def _tints() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("accent", ["#F3F6F8", ACCENT])
@@ -164,6 +164,6 @@ def _commonest_mistake(labels: Sequence[str], matrix: IntArray) -> str:
     np.fill_diagonal(mistakes, 0)
     if not mistakes.any():
         return "no image was given a wrong label"
-    row, column = np.unravel_index(int(mistakes.argmax()), mistakes.shape)
+    row, column = divmod(int(mistakes.argmax()), len(labels))
     amount = count(int(mistakes[row, column]), "image")
     return f"the commonest mistake is {labels[row]} taken for {labels[column]}, {amount}"

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Pattern: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
+"""A line pattern: solid, or an offset and the lengths of dashes and gaps in line widths."""
 
 FONT = "DejaVu Sans"
 WIDTH, HEIGHT = 4.4, 4.6
@@ -24,7 +27,7 @@ INK, MUTED, RULE = "#17212B", "#5A6672", "#E3E8EC"
 ACCENT = "#0072B2"
 PALETTE = (ACCENT, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#17212B")
 """Okabe & Ito, *Color Universal Design* (2008), without the yellow that white paper swallows."""
-STROKES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+STROKES: tuple[Pattern, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 """Line patterns; together with the palette they tell 21 labels apart."""
 
 _LONGEST = 24
@@ -55,7 +58,9 @@ def new_figure() -> Figure:
     """An empty white figure of the common size."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH, HEIGHT), dpi=100, facecolor="white", edgecolor="white")
+    return Figure(
+        figsize=(WIDTH, HEIGHT), dpi=100, layout="none", facecolor="white", edgecolor="white"
+    )
 
 
 def add_panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
@@ -142,7 +147,7 @@ def write(  # noqa: PLR0913 - one text, each option named by the caller
     )  # fmt: skip
 
 
-def stroke(index: int) -> tuple[str, str | tuple[float, tuple[float, ...]]]:
+def stroke(index: int) -> tuple[str, Pattern]:
     """Colour and line pattern of the label at `index`."""
     return PALETTE[index % len(PALETTE)], STROKES[index // len(PALETTE) % len(STROKES)]
 

@@ -57,10 +57,7 @@ def history_figure(history: pl.DataFrame) -> NamedFigure:
     for axes, values in ((loss, losses["validation"][0]), (area, areas)):
         _mark_phases(axes, history["phase"].cast(pl.String).to_list(), named=axes is loss)
         _mark_best(axes, epochs, values, best)
-    if len(best):
-        late = best[-1] > len(epochs) / 2
-        write(area, (epochs[best[-1]], area.get_ylim()[0]), f"best: epoch {best[-1] + 1}", halo=True,
-              offset=(-6 if late else 6, 6), align="right" if late else "left", size=SMALL)  # fmt: skip
+    _name_best(area, best, len(epochs))
     loss.tick_params(labelbottom=False)
     return NamedFigure("history", figure, _alt(epochs, losses["validation"][0], areas, best))
 
@@ -137,6 +134,15 @@ def _mark_best(
             markeredgecolor=ACCENT, markeredgewidth=1.6, linestyle="", clip_on=False, zorder=6,
             label="best",
         )  # fmt: skip
+
+
+def _name_best(axes: Axes, best: NDArray[np.intp], n_epochs: int) -> None:
+    if not len(best):
+        return
+    epoch = int(best[-1]) + 1
+    offset, align = ((-6, 6), "right") if epoch > n_epochs / 2 else ((6, 6), "left")
+    place = (epoch, axes.get_ylim()[0])
+    write(axes, place, f"best: epoch {epoch}", offset=offset, align=align, size=SMALL, halo=True)
 
 
 def _alt(

@@ -68,6 +68,8 @@ class ModelCardInput:
 def render_model_card(card: ModelCardInput) -> str:
     """The model card as Markdown; the same input gives the same bytes."""
     metrics = card.metrics
+    level = format_level(metrics or {})
+    origin = {**(other_facts(metrics) if metrics else {}), **card.provenance}
     return fill_markdown(
         "model_card.md.j2",
         front_matter=_front_matter(card),
@@ -78,16 +80,12 @@ def render_model_card(card: ModelCardInput) -> str:
         temperature=f"{card.temperature:.4g}",
         data=count_table(card.counts),
         evaluated=_evaluated(metrics) if metrics else None,
-        value_name=f"value ({level} interval)" if (level := format_level(metrics or {})) else
-        "value",
+        value_name=f"value ({level} interval)" if level else "value",
         overall=overall_rows(metrics) if metrics else [],
         per_label=label_table(metrics) if metrics else None,
         calibration=describe(metrics, "ece") if metrics else UNRECORDED,
-        provenance={
-            _heading(key): spell(value)
-            for key, value in {**(other_facts(metrics) if metrics else {}), **card.provenance}.items()
-        },
-    )  # fmt: skip
+        provenance={_heading(key): spell(value) for key, value in origin.items()},
+    )
 
 
 def _front_matter(card: ModelCardInput) -> str:

@@ -33,7 +33,7 @@ def _environment(*, html: bool) -> Environment:
 
     environment = Environment(
         loader=FunctionLoader(read_template),
-        autoescape=html,
+        autoescape=html,  # noqa: S701 - Markdown is escaped by its filters
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -29,11 +29,10 @@ def save_figures(figures: Sequence[NamedFigure], folder: Path) -> tuple[Path, ..
     paths = tuple(folder / f"{named.name}.png" for named in figures)
     for named, path in zip(figures, paths, strict=True):
         buffer = io.BytesIO()
-        with _missing_glyphs_allowed():
+        with _settings(named.name):
             named.figure.savefig(
-                buffer, format="png", dpi=_PNG_DPI, metadata={"Software": None},
-                facecolor="white", bbox_inches=None,
-            )  # fmt: skip
+                buffer, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None}
+            )
         write_bytes(path, buffer.getvalue())
     return paths
 
@@ -44,12 +43,9 @@ def to_svg(named: NamedFigure) -> str:
     Words stay text, so that they can be selected, searched and set in the page's own font. Every
     id begins with the figure's name, so that several figures live in one page.
     """
-    import matplotlib as mpl
-
     buffer = io.StringIO()
-    settings = {"svg.hashsalt": named.name, "svg.fonttype": "none", "svg.id": None}
-    with mpl.rc_context(settings), _missing_glyphs_allowed():
-        named.figure.savefig(buffer, format="svg", metadata=_NO_METADATA, bbox_inches=None)
+    with _settings(named.name):
+        named.figure.savefig(buffer, format="svg", facecolor="white", metadata=_NO_METADATA)
     document = buffer.getvalue()
     body = document[document.index(">", document.index("<svg")) + 1 :].rstrip()
     body = _TAG.sub(lambda tag: _REFERENCE.sub(rf"\1{named.name}-", tag.group()), body)
@@ -64,8 +60,19 @@ def to_svg(named: NamedFigure) -> str:
 
 
 @contextmanager
-def _missing_glyphs_allowed() -> Iterator[None]:
-    """A label may be in any script; the page's fonts have letters that Matplotlib's lacks."""
-    with warnings.catch_warnings():
+def _settings(salt: str) -> Iterator[None]:
+    """Matplotlib's settings while a figure is saved, whatever the user's are; not thread-safe.
+
+    A label may be in any script: the page's fonts have letters that Matplotlib's own lacks, so
+    its warning about those says nothing to act on.
+    """
+    import matplotlib as mpl
+
+    with (
+        mpl.rc_context(
+            {"svg.hashsalt": salt, "svg.fonttype": "none", "svg.id": None, "savefig.bbox": None}
+        ),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
         yield

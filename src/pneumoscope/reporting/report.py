@@ -71,34 +71,22 @@ def render_report(report: ReportInput) -> str:
     Raises:
         PredictionsError: the predictions table breaks its contract.
     """
-    metrics = report.metrics
-    level = format_level(metrics)
-    figures = evaluation_figures(read_table(report.predictions), metrics)
-    trained = report.history is not None and report.history.height > 0
-    history = history_figure(report.history) if report.history is not None and trained else None
+    training = report.kind == "train"
     return fill_html(
         "report.html.j2",
         version=__version__,
         css=_trusted(read_template("report.css").rstrip()),
         notice=NOTICE,
         title=report.title,
-        kicker="Training report" if report.kind == "train" else "Evaluation report",
-        lead=_lead(metrics),
-        tiles=headline_tiles(metrics),
-        value_name=f"Value, {level} interval" if level else "Value",
-        level_note=_interval_note(metrics),
-        overall=overall_rows(metrics),
-        per_label=label_table(metrics),
-        figures=[_drawing(named, len(labels_of(metrics))) for named in figures],
-        labels=labels_of(metrics),
-        confusion=_confusion_rows(metrics),
+        kicker="Training report" if training else "Evaluation report",
+        made_title="How it was trained" if training else "What was evaluated",
+        **_results(report.metrics),
+        **_drawings(report),
         data=count_table(report.counts),
         notices=report.notices,
         notices_pointer=f"{count(len(report.notices), 'thing')} to know about this result",
         excluded=excluded_table(report.excluded),
-        made_title="How it was trained" if report.kind == "train" else "What was evaluated",
-        history=_drawing(history, 0) if history else None,
-        facts={**report.facts, **other_facts(metrics)},
+        facts={**other_facts(report.metrics), **report.facts},
         recipe=report.recipe,
         provenance={key: spell(value) for key, value in report.provenance.items()},
     )
@@ -117,8 +105,7 @@ def write_report(report: ReportInput, path: Path) -> None:
 _CAPTIONS = {
     "roc": (
         "ROC curve",
-        "The closer to the upper left corner, the better the labels are told apart. "
-        "Dotted: chance.",
+        "Nearer the upper left corner, the labels are better told apart. Dotted: chance.",
     ),
     "precision_recall": (
         "Precision and recall",
@@ -126,8 +113,7 @@ _CAPTIONS = {
     ),
     "reliability": (
         "Reliability",
-        "Dots below the dotted line are answers that are surer than they are right. Larger dots "
-        "stand for more images.",
+        "Dots below the dotted line: answers surer than they are right. Larger dots: more images.",
     ),
     "confusion": (
         "Confusion matrix",
@@ -139,6 +125,30 @@ _CAPTIONS = {
     ),
 }
 _OPERATING_POINT = " Ring: the more probable label is the answer."
+
+
+def _results(metrics: Mapping[str, object]) -> dict[str, object]:
+    level = format_level(metrics)
+    return {
+        "lead": _lead(metrics),
+        "tiles": headline_tiles(metrics),
+        "value_name": f"Value, {level} interval" if level else "Value",
+        "level_note": _interval_note(metrics),
+        "overall": overall_rows(metrics),
+        "per_label": label_table(metrics),
+        "labels": labels_of(metrics),
+        "confusion": _confusion_rows(metrics),
+    }
+
+
+def _drawings(report: ReportInput) -> dict[str, object]:
+    n_labels = len(labels_of(report.metrics))
+    figures = evaluation_figures(read_table(report.predictions), report.metrics)
+    history = report.history
+    drawn = None
+    if history is not None and not history.is_empty():
+        drawn = _drawing(history_figure(history), n_labels)
+    return {"figures": [_drawing(named, n_labels) for named in figures], "history": drawn}
 
 
 def _drawing(named: NamedFigure, n_labels: int) -> dict[str, object]:

@@ -58,9 +58,9 @@ def new_figure() -> Figure:
     """An empty white figure of the common size."""
     from matplotlib.figure import Figure
 
-    return Figure(
-        figsize=(WIDTH, HEIGHT), dpi=100, layout="none", facecolor="white", edgecolor="white"
-    )
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=100, facecolor="white", edgecolor="white")
+    figure.set_layout_engine("none")
+    return figure
 
 
 def add_panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:

@@ -7,7 +7,7 @@ import re
 # A lone underscore inside a word is plain text in CommonMark (6.2) and stays readable.
 _SPECIAL = re.compile(r"[\\`*\[\]|#~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 # At the start of a line these would begin a list, a heading or a rule.
-_OPENING = re.compile(r"^(\d*)([-+=.)])")
+_OPENING = re.compile(r"^(\d*)([-+.)])(?= |$)|^()([-=])(?=[-= ]*$)")
 
 
 def escape_markdown(value: object) -> str:
@@ -21,7 +21,12 @@ def escape_markdown(value: object) -> str:
     line = " ".join(str(value).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _SPECIAL.sub(lambda found: f"\\{found.group()}", line)
-    return _OPENING.sub(r"\1\\\2", line)
+    return _OPENING.sub(_escape_opening, line)
+
+
+def _escape_opening(found: re.Match[str]) -> str:
+    digits, mark = found.group(1) or "", found.group(2) or found.group(4)
+    return f"{digits}\\{mark}"
 
 
 def markdown_code(value: object) -> str:

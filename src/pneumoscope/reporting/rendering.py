@@ -69,9 +69,7 @@ def _settings(salt: str) -> Iterator[None]:
     import matplotlib as mpl
 
     with (
-        mpl.rc_context(
-            {"svg.hashsalt": salt, "svg.fonttype": "none", "svg.id": None, "savefig.bbox": None}
-        ),
+        mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "savefig.bbox": None}),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")

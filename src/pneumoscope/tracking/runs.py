@@ -20,7 +20,9 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import Recipe
 
 _QUIET = ("mlflow", "alembic")
-_NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+_SILENCE = {
+    "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "ERROR",
+}  # fmt: skip
 # A server that does not answer must not hold up training for minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
@@ -160,7 +162,7 @@ def _open(
 def _quiet() -> Iterator[None]:
     """MLflow without usage telemetry, chatter or endless retries; restored afterwards."""
     levels = {name: logging.getLogger(name).level for name in _QUIET}
-    settings = _NO_TELEMETRY | {k: v for k, v in _PATIENCE.items() if k not in os.environ}
+    settings = _SILENCE | {k: v for k, v in _PATIENCE.items() if k not in os.environ}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     for name in _QUIET:

@@ -37,7 +37,7 @@ def demo(
     shown = Noting(reporter or Silent())
     chosen = data or _fetch_or_draw(shown)
     if data:
-        shown.say(f"Data: the radiographs given, {data}.")
+        shown.say(f"Data: the radiographs given, {data.name or data}.")
     changes = {"name": "demo", "seed": seed, "data.path": str(chosen)}
     recipe = override(Recipe(), {**(QUICK if quick else {}), **changes})
     return train(recipe, output=output, reporter=reporter, notices=shown.notices)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from pneumoscope.reporting.markdown import escape_markdown, markdown_code
+from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
+
+
+def _entry(value: float | None, low: float | None = None, high: float | None = None) -> Any:
+    return {"value": value, "low": low, "high": high, "unit": "fraction"}
+
+
+def _card() -> ModelCardInput:
+    counts = pl.DataFrame(
+        [("train", "normal", 700, 650), ("calibration", "pneumonia", 90, 80)],
+        schema=["split", "label", "images", "patients"],
+        orient="row",
+    )
+    metrics = {
+        "accuracy": _entry(0.91, 0.88, 0.94),
+        "auc": _entry(0.9631, 0.9412, 0.9803),
+        "mcc": _entry(None),
+        "ece": _entry(0.021, 0.012, 0.035),
+        "sensitivity:normal": _entry(0.871, 0.812, 0.923),
+        "sensitivity:pneumonia": _entry(0.934, 0.905, 0.961),
+        "labels": ["normal", "pneumonia"],
+        "n_images": 300,
+        "n_patients": 210,
+        "split": "test",
+        "bundle": "bundle-1f",
+        "data": "Hospital B, 2019",
+        "confidence_level": 0.95,
+        "resamples": 2000,
+    }
+    return ModelCardInput(
+        name="pneumonia-lite0",
+        labels=["normal", "pneumonia"],
+        backbone="tf_efficientnet_lite0",
+        weights="imagenet",
+        preprocess={"size": 224, "pad_value": 0},
+        temperature=1.31274,
+        metrics=metrics,
+        counts=counts,
+        data_name="Hospital A",
+        data_licence="CC BY 4.0",
+        seed=17,
+        provenance={"created": "2026-01-01T00:00:00+00:00", "machine": {"cores": 2}},
+    )
+
+
+def _front_matter(card: str) -> dict[str, Any]:
+    opening, front_matter, _ = card.split("---\n", 2)
+    assert opening == ""
+    content = yaml.safe_load(front_matter)
+    assert isinstance(content, dict)
+    return content
+
+
+def _section(card: str, title: str) -> str:
+    return card.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_front_matter_is_what_model_hubs_read() -> None:
+    content = _front_matter(render_model_card(_card()))
+    assert content["library_name"] == "pneumoscope"
+    assert content["pipeline_tag"] == "image-classification"
+    assert content["license"] == "unknown"
+    assert "chest-radiograph" in content["tags"]
+    (model,) = content["model-index"]
+    (result,) = model["results"]
+    assert model["name"] == "pneumonia-lite0"
+    assert result["task"]["type"] == "image-classification"
+    assert result["dataset"] == {
+        "type": "hospital-b-2019",
+        "name": "Hospital B, 2019",
+        "split": "test",
+    }
+    assert {entry["type"]: entry["value"] for entry in result["metrics"]} == {
+        "roc_auc": 0.9631,
+        "accuracy": 0.91,
+        "ece": 0.021,
+    }
+
+
+def test_licence_of_the_model_is_passed_on() -> None:
+    card = render_model_card(replace(_card(), licence="apache-2.0"))
+    assert _front_matter(card)["license"] == "apache-2.0"
+    assert "| Licence of the model | apache-2.0 |" in card
+
+
+def test_sections_come_in_order_and_the_notice_first() -> None:
+    card = render_model_card(_card())
+    assert re.findall(r"^## (.+)$", card, re.MULTILINE) == [
+        "What it is", "Intended use and limits", "Training data", "How it was trained",
+        "Performance", "Calibration", "How to use", "Provenance",
+    ]  # fmt: skip
+    heading = card.index("# pneumonia-lite0")
+    assert card[heading:].startswith(
+        "# pneumonia-lite0\n\n**For research use. Not a medical device.**\n"
+    )
+    assert "For research use. Not a medical device." in _section(card, "Intended use and limits")
+
+
+def test_facts_are_where_they_belong() -> None:
+    card = render_model_card(_card())
+    about = _section(card, "What it is")
+    assert "1. normal\n2. pneumonia\n" in about
+    assert "`tf_efficientnet_lite0`" in about
+    assert "`imagenet`" in about
+    data = _section(card, "Training data")
+    assert "| Data | Hospital A |" in data
+    assert "| Licence of the data | CC BY 4.0 |" in data
+    assert "| normal | 700 (650 patients) | 0 |" in data
+    assert "| all images | 700 | 90 |" in data
+    training = _section(card, "How it was trained")
+    assert "| Pad value | 0 |" in training
+    assert "| Seed | 17 |" in training
+    assert "temperature of 1.313, fitted on the calibration split" in card
+    assert "pneumoscope predict BUNDLE IMAGE" in _section(card, "How to use")
+    assert "| Machine | cores 2 |" in _section(card, "Provenance")
+    assert "| Bundle | bundle-1f |" in _section(card, "Provenance")
+
+
+def test_performance_names_split_amounts_and_intervals() -> None:
+    performance = _section(render_model_card(_card()), "Performance")
+    assert "the test split of Hospital B, 2019: 300 images of 210 patients" in performance
+    assert "| AUC | 0.963 (0.941 to 0.980) |" in performance
+    assert "| Matthews correlation | not defined |" in performance
+    assert "| pneumonia | 0.934 (0.905 to 0.961) |" in performance
+    assert "value (95% interval)" in performance
+
+
+def test_what_is_unknown_says_not_recorded() -> None:
+    unknown = replace(
+        _card(), metrics=None, counts=None, data_name=None, data_licence=None, preprocess={},
+        provenance={},
+    )  # fmt: skip
+    card = render_model_card(unknown)
+    assert "model-index" not in _front_matter(card)
+    for line in (
+        "| Data | not recorded |",
+        "| Licence of the data | not recorded |",
+        "| Licence of the model | not recorded |",
+        "Images and patients per split: not recorded.",
+        "| Preprocessing | not recorded |",
+        "Performance: not recorded.",
+        "Expected calibration error: not recorded.",
+        "| Origin | not recorded |",
+    ):
+        assert line in card
+    assert "None" not in card
+    assert "fitted on the calibration split" not in card
+
+
+def test_rows_of_every_table_have_as_many_cells_as_its_heading() -> None:
+    hostile = replace(_card(), data_name="a | b", labels=["x | y", "z"])
+    width = 0
+    for line in render_model_card(hostile).splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert not (cells and width) or cells == width
+        width = cells
+
+
+def test_foreign_words_are_harmless() -> None:
+    bad = "<script>alert(1)</script>\n# Heading\n---"
+    card = _card()
+    assert card.metrics is not None
+    hostile = replace(
+        card, name=bad, labels=[bad, "b"], backbone=f"`{bad}`", data_name=bad, data_licence=bad,
+        preprocess={bad: bad}, provenance={bad: bad}, metrics={**card.metrics, "data": bad},
+    )  # fmt: skip
+    text = render_model_card(hostile)
+    body = text.split("\n---\n", 1)[1]
+    without_code = re.sub(r"``.*``", "", body)
+    assert "<script>" not in without_code
+    assert len(re.findall("^# ", body, re.MULTILINE)) == 1
+    (model,) = _front_matter(text)["model-index"]
+    assert model["name"] == bad
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    assert render_model_card(_card()) == render_model_card(_card())
+
+
+def test_no_blank_line_breaks_a_table_or_piles_up() -> None:
+    assert "\n\n\n" not in render_model_card(_card())
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("tf_efficientnet_lite0", "tf_efficientnet_lite0"),
+        ("_x_", r"\_x\_"),
+        ("a*b*", r"a\*b\*"),
+        ("[a](b)", r"\[a\](b)"),
+        ("- item", r"\- item"),
+        ("1. item", r"1\. item"),
+        ("1.31", "1.31"),
+        ("# head", r"\# head"),
+        ("a\nb", "a b"),
+        ("2026-01-01", "2026-01-01"),
+        ("---", r"\---"),
+        ("-", r"\-"),
+        ("-5", "-5"),
+    ],
+)
+def test_markdown_is_escaped(text: str, escaped: str) -> None:
+    assert escape_markdown(text) == escaped
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("x", "`x`"), ("``", "``` `` ```"), ("a|b", r"`a\|b`"), ("", "` `")]
+)
+def test_code_spans_hold_anything(text: str, code: str) -> None:
+    assert markdown_code(text) == code

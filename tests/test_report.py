@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pneumoscope.core.errors import PredictionsError, StorageError
+from pneumoscope.core.recipe import Recipe, dump_recipe
+from pneumoscope.evaluation.predictions import predictions_table
+from pneumoscope.evaluation.summary import evaluate_predictions
+from pneumoscope.reporting.report import ReportInput, render_report, write_report
+from pneumoscope.reporting.tables import (
+    count_table,
+    excluded_table,
+    headline_tiles,
+    label_table,
+    metric_row,
+    overall_rows,
+)
+from pneumoscope.reporting.words import NOTICE, describe, format_number, is_entry, spell
+
+HOSTILE = "<script>alert(1)</script>"
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements in order, texts, and tags that do not close."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style" and data.strip():
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def _table(labels: tuple[str, ...], truth: tuple[str, ...] = ()) -> pl.DataFrame:
+    generator = np.random.default_rng(0)
+    chosen = truth or tuple(generator.choice(labels, 90))
+    ids = [f"image-{index:03d}" for index in range(len(chosen))]
+    logits = {
+        image_id: generator.normal(0, 1, len(labels)) + 2 * np.array([x == true for x in labels])
+        for image_id, true in zip(ids, chosen, strict=True)
+    }
+    return predictions_table(
+        image_ids=ids, patient_ids=[f"patient-{index // 2}" for index in range(len(ids))],
+        truth=chosen, logits=logits, temperature=1.0, labels=labels,
+    )  # fmt: skip
+
+
+def _metrics(table: pl.DataFrame) -> dict[str, object]:
+    return evaluate_predictions(
+        table, resamples=100, confidence_level=0.9, seed=0, split="test", bundle="bundle-1f",
+        data="hospital B",
+    )  # fmt: skip
+
+
+def _counts(labels: tuple[str, ...]) -> pl.DataFrame:
+    rows = [("test", label, 40, 30) for label in labels] + [("train", labels[0], 12345, 9000)]
+    return pl.DataFrame(rows, schema=["split", "label", "images", "patients"], orient="row")
+
+
+def _report(labels: tuple[str, ...] = ("normal", "pneumonia")) -> ReportInput:
+    table = _table(labels)
+    history = pl.DataFrame(
+        {
+            "phase": ["probe"] * 5,
+            "epoch": [0, 1, 2, 3, 4],
+            "train_loss": [0.9, 0.5, 0.4, 0.35, 0.3],
+            "validation_loss": [0.8, 0.6, 0.5, 0.45, 0.5],
+            "validation_auc": [0.7, 0.8, 0.9, 0.92, 0.91],
+            "learning_rate": [1e-3] * 5,
+            "best": [False, False, False, True, False],
+        }
+    )
+    return ReportInput(
+        title="Pneumonia on hospital B",
+        kind="train",
+        metrics=_metrics(table),
+        predictions=table,
+        history=history,
+        counts=_counts(labels),
+        notices=["Size and format alone reach an AUC of 0.71."],
+        excluded=[(f"train/image {index}.png", "truncated") for index in range(23)],
+        facts={"backbone": "tf_efficientnet_lite0", "temperature": "1.31"},
+        recipe=dump_recipe(Recipe()),
+        provenance={"created": "2026-01-01T00:00:00+00:00", "machine": {"cores": 2}},
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> ReportInput:
+    return _report()
+
+
+@pytest.fixture(scope="module")
+def html(report: ReportInput) -> str:
+    return render_report(report)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_every_tag_closes_in_order(page: Page) -> None:
+    assert page.faults == []
+    assert page.open == []
+
+
+def test_nothing_is_fetched_and_no_script_runs(html: str, page: Page) -> None:
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset"):
+            assert attributes.get(name, "#").startswith(("#", "data:,"))
+        assert not any(name.startswith("on") for name in attributes)
+    assert page.all("script") == []
+    assert "@import" not in html
+    assert all(target.startswith("#") for target in re.findall(r"url\(\s*['\"]?([^)]*)", html))
+    assert "default-src 'none'" in page.all("meta")[1]["content"]
+    others = re.sub(r'xmlns(:xlink)?="http://www\.w3\.org/[^"]*"', "", html)
+    assert "http://" not in others
+    assert "https://" not in others
+
+
+def test_ids_are_unique_and_inner_links_lead_somewhere(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        link = attributes.get("href") or attributes.get("xlink:href") or ""
+        if link.startswith("#"):
+            assert link[1:] in ids
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
+
+
+def test_document_has_language_headings_landmarks_and_a_skip_link(page: Page) -> None:
+    assert page.all("html") == [{"lang": "en"}]
+    assert [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)] == ["h1"] + ["h2"] * 6
+    assert page.all("main")[0]["id"] == "main"
+    assert page.all("a")[0] == {"class": "skip", "href": "#main"}
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all(
+        "meta"
+    )
+
+
+def test_notice_comes_before_anything_else(page: Page, report: ReportInput) -> None:
+    assert NOTICE == "For research use. Not a medical device."
+    assert page.texts[:3] == [report.title, "Skip to the results", NOTICE]
+
+
+def test_tables_have_captions_and_scopes(page: Page) -> None:
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(cell["scope"] in {"row", "col"} for cell in page.all("th"))
+
+
+def test_every_metric_occurs_with_its_interval(page: Page, report: ReportInput) -> None:
+    entries = [entry for entry in report.metrics.values() if is_entry(entry)]
+    assert len(entries) == 9 + 2 * 5
+    for entry in entries:
+        assert isinstance(entry, dict)
+        assert format_number(entry["value"]) in page.texts
+        interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
+        assert interval in page.texts
+    for name in ("Accuracy", "Balanced accuracy", "Matthews correlation", "Log loss", "F1, macro"):
+        assert name in page.texts
+    assert "bundle-1f" in page.texts
+    for row in report.metrics["confusion_matrix"]:  # type: ignore[attr-defined]
+        assert all(str(amount) in page.texts for amount in row)
+
+
+def test_metric_of_a_later_version_is_shown_too(report: ReportInput) -> None:
+    more = {
+        **report.metrics,
+        "coverage": {"value": 0.4321, "low": 0.4, "high": 0.5, "unit": "fraction"},
+        "coverage:normal": {"value": 0.1234, "low": None, "high": None, "unit": "fraction"},
+        "shortcut_check": "passed",
+    }
+    texts = Page(render_report(replace(report, metrics=more))).texts
+    assert {"Coverage", "0.432", "0.123", "shortcut check", "passed"} <= set(texts)
+
+
+def test_headline_says_split_amounts_and_area(page: Page, report: ReportInput) -> None:
+    (lead,) = [text for text in page.texts if text.startswith("On the test split")]
+    assert "hospital B, 90 images of 45 patients" in lead
+    assert describe(report.metrics, "auc") in lead
+    assert "(90% CI " in lead
+
+
+def test_figures_carry_their_finding(page: Page, report: ReportInput) -> None:
+    drawn = [svg["aria-label"] for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(drawn) == 5
+    assert len(page.all("figcaption")) == 5
+    assert all(alt.endswith(".") for alt in drawn)
+    assert describe(report.metrics, "auc:pneumonia") in drawn[0]
+
+
+def test_excluded_images_are_counted_and_the_first_twenty_shown(page: Page) -> None:
+    shown = [text for text in page.texts if text.startswith("train/image ")]
+    assert shown == [f"train/image {index}.png" for index in range(20)]
+    assert any(text.startswith("23 images excluded; the first 20") for text in page.texts)
+
+
+def test_recipe_lies_folded(page: Page, report: ReportInput) -> None:
+    assert report.recipe is not None
+    assert report.recipe.strip() in page.texts
+    assert all("open" not in details for details in page.all("details"))
+
+
+def test_foreign_words_are_escaped_everywhere() -> None:
+    labels = ("normal", HOSTILE)
+    hostile = replace(
+        _report(labels),
+        title=HOSTILE,
+        notices=[HOSTILE],
+        excluded=[(HOSTILE, HOSTILE)],
+        facts={HOSTILE: HOSTILE},
+        recipe=f"name: {HOSTILE}",
+        provenance={HOSTILE: {HOSTILE: [HOSTILE]}},
+    )
+    html = render_report(hostile)
+    page = Page(html)
+    assert "<script" not in html
+    assert page.faults == []
+    assert page.all("script") == []
+    # Titles, tile, tables, notice, excluded image, facts, recipe, provenance.
+    assert sum(HOSTILE in text for text in page.texts) >= 15
+
+
+def test_file_names_that_are_no_unicode_are_spelled_out(report: ReportInput) -> None:
+    path = b"scan-\xff.png".decode("utf8", "surrogateescape")
+    html = render_report(replace(report, excluded=[(path, "unreadable")]))
+    assert "scan-\\udcff.png" in html
+    html.encode("utf8")
+
+
+def test_equal_input_gives_equal_bytes(html: str) -> None:
+    assert render_report(_report()) == html
+
+
+def test_row_order_of_predictions_does_not_matter(report: ReportInput, html: str) -> None:
+    assert render_report(replace(report, predictions=report.predictions.reverse())) == html
+
+
+def test_report_without_optional_parts_leaves_them_out(report: ReportInput) -> None:
+    bare = replace(
+        report, kind="evaluate", history=None, counts=None, notices=[], excluded=[], facts={},
+        recipe=None, provenance={},
+    )  # fmt: skip
+    page = Page(render_report(bare))
+    assert page.faults == []
+    assert {"Evaluation report", "What was evaluated", "No image was excluded."} <= set(page.texts)
+    assert "The data" not in page.texts
+    assert "Training history" not in page.texts
+    assert len([svg for svg in page.all("svg") if svg.get("role") == "img"]) == 4
+
+
+def test_report_of_one_true_label_says_not_defined() -> None:
+    table = _table(("normal", "pneumonia"), truth=("normal",) * 10)
+    page = Page(render_report(replace(_report(), metrics=_metrics(table), predictions=table)))
+    assert page.faults == []
+    assert "not defined" in page.texts
+    assert not any(re.search(r"\bnan\b|\bNone\b", text) for text in page.texts)
+
+
+def test_report_of_an_invalid_table_is_refused(report: ReportInput) -> None:
+    with pytest.raises(PredictionsError):
+        render_report(replace(report, predictions=report.predictions.drop("label")))
+
+
+def test_write_report_writes_what_is_rendered(
+    report: ReportInput, html: str, tmp_path: Path
+) -> None:
+    write_report(report, tmp_path / "new" / "report.html")
+    assert (tmp_path / "new" / "report.html").read_text(encoding="utf8") == html
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_write_report_says_when_the_place_cannot_be_written(
+    report: ReportInput, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StorageError, match="taken"):
+        write_report(report, tmp_path / "taken" / "report.html")
+
+
+def test_page_stays_small(html: str) -> None:
+    assert len(html) < 200_000
+
+
+def test_many_labels_show_the_extreme_sensitivities() -> None:
+    labels = ("a", "b", "c", "d")
+    values = {"a": 0.9, "b": 0.6, "c": None, "d": 0.95}
+    metrics: dict[str, object] = {"labels": list(labels)} | {
+        f"sensitivity:{label}": {"value": value, "low": None, "high": None, "unit": "fraction"}
+        for label, value in values.items()
+    }
+    tiles = headline_tiles(metrics)
+    assert [(tile.name, tile.value) for tile in tiles] == [
+        ("AUC", "not defined"),
+        ("Lowest sensitivity, b", "0.600"),
+        ("Highest sensitivity, d", "0.950"),
+    ]
+
+
+def test_known_metrics_come_first() -> None:
+    entry = {"value": 0.5, "low": 0.4, "high": 0.6, "unit": "fraction"}
+    rows = overall_rows({"odd": entry, "accuracy": entry, "auc": entry, "labels": []})
+    assert [row.name for row in rows] == ["AUC", "Accuracy", "Odd"]
+
+
+def test_labels_with_colons_keep_their_metrics() -> None:
+    entry = {"value": 0.5, "low": 0.4, "high": 0.6, "unit": "fraction"}
+    table = label_table({"labels": ["view: PA", "b"], "f1:view: PA": entry, "f1:b": entry})
+    assert table.columns == ("F1",)
+    assert [(row.label, row.cells[0]["value"]) for row in table.rows] == [
+        ("view: PA", "0.500"),
+        ("b", "0.500"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "drawn"), [("fraction", True), ("area", True), ("nats", False), ("correlation", False)]
+)
+def test_intervals_are_drawn_only_on_a_scale_from_0_to_1(unit: str, drawn: bool) -> None:
+    row = metric_row({"value": 0.75, "low": 0.5, "high": 0.875, "unit": unit}, name="x")
+    assert (row.low, row.width, row.at) == (
+        ("50.00", "37.50", "75.00") if drawn else (None, None, None)
+    )
+
+
+def test_counts_are_laid_out_by_label_and_split() -> None:
+    table = count_table(_counts(("normal", "pneumonia")))
+    assert table is not None
+    assert table.splits == ("train", "test")
+    assert table.totals == ("12\u202f345", "80")
+    normal, pneumonia = table.rows
+    assert normal.cells[0] == {"images": "12\u202f345", "patients": "9000 patients"}
+    assert pneumonia.cells[0] == {"images": "0", "patients": ""}
+
+
+def test_counts_without_split_label_or_patients_say_so() -> None:
+    rows = [(None, None, 3, None)]
+    schema = {"split": pl.String, "label": pl.String, "images": pl.Int64, "patients": pl.Int64}
+    table = count_table(pl.DataFrame(rows, schema=schema, orient="row"))
+    assert table is not None
+    assert (table.splits, table.rows[0].label) == (("no split",), "no label")
+    assert table.rows[0].cells == ({"images": "3", "patients": ""},)
+    assert count_table(pl.DataFrame(schema=schema)) is None
+
+
+def test_few_excluded_images_are_all_shown() -> None:
+    table = excluded_table([("a.png", "truncated")])
+    assert table.caption == "1 image excluded"
+    assert table.rows == (("a.png", "truncated"),)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9996, "1.000"), (-0.0001, "0.000"), (-0.5, "\u22120.500"), (None, "not defined")],
+)
+def test_numbers_have_three_decimals(value: float | None, text: str) -> None:
+    assert format_number(value) == text
+
+
+def test_spelling_of_what_is_empty() -> None:
+    empty: tuple[object, ...] = (None, "", {}, [])
+    assert [spell(value) for value in empty] == ["not recorded"] * 4
+    assert spell(0) == "0"

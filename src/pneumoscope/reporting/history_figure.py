@@ -29,7 +29,7 @@ from pneumoscope.reporting.words import count, format_number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH = 3.1
+_WIDTH = 3.0
 """Inches; the room to the right is for the names of the lines."""
 
 

@@ -13,6 +13,7 @@ from pneumoscope.bundle.runtimes import PRECISION
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import EvaluateRecipe
 from pneumoscope.data.cache import PixelCache
+from pneumoscope.data.catalogue import fingerprint
 from pneumoscope.evaluation.predictions import predictions_table, read_table, save_predictions
 from pneumoscope.evaluation.summary import evaluate_predictions, save_metrics
 from pneumoscope.reporting.figures import evaluation_figures
@@ -90,6 +91,11 @@ def excluded_images(catalogue: pl.DataFrame) -> list[tuple[str, str]]:
     """Path and reason of every excluded image."""
     left_out = catalogue.filter(pl.col("excluded").is_not_null())
     return list(left_out.select("path", "excluded").iter_rows())
+
+
+def data_name(path: Path, catalogue: pl.DataFrame) -> str:
+    """The data's name and fingerprint: readable, and the same only for the same images."""
+    return f"{path.resolve().name}@{fingerprint(catalogue)}"
 
 
 def model_facts(predictor: Predictor) -> dict[str, str]:

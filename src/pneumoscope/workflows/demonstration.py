@@ -57,7 +57,7 @@ def _fetch_or_draw(reporter: Reporter) -> Path:
 
 
 def _draw(reporter: Reporter) -> Path:
-    folder = cache_folder() / "phantoms" / f"v1-{_PATIENTS}"
+    folder = cache_folder() / f"phantoms-v1-{_PATIENTS}"
     if not folder.exists():
         reporter.say("Drawing phantoms ...")
         write_phantoms(folder, patients=_PATIENTS, seed=0)

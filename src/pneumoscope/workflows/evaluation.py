@@ -14,9 +14,10 @@ from pneumoscope.core.files import staged_folder
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import EvaluateRecipe
-from pneumoscope.data.catalogue import counts_table, fingerprint, usable
+from pneumoscope.data.catalogue import counts_table, usable
 from pneumoscope.reporting.report import ReportInput
 from pneumoscope.workflows.assess import (
+    data_name,
     excluded_images,
     measure,
     model_facts,
@@ -75,7 +76,7 @@ def evaluate(
             seed=seed,
             split=chosen,
             model_id=predictor.model_id,
-            data=fingerprint(catalogue),
+            data=data_name(data, catalogue),
         )
         report = ReportInput(
             title=f"{predictor.bundle.spec.name} on {data.resolve().name}",

@@ -29,6 +29,7 @@ from pneumoscope.tracking import TrackedRun, tracked_run
 from pneumoscope.training.phase import Epoch
 from pneumoscope.training.trainer import Trained, train_classifier
 from pneumoscope.workflows.assess import (
+    data_name,
     excluded_images,
     measure,
     model_facts,
@@ -204,7 +205,7 @@ def _write(
         seed=recipe.seed,
         split="test",
         model_id=bundle.model_id,
-        data=fingerprint(catalogue),
+        data=data_name(Path(str(recipe.data.path)), catalogue),
     )
     written = override(recipe, {"compute.precision": trained.precision})
     _write_records(stage, written, bundle, metrics, catalogue, trained.history)

@@ -37,11 +37,27 @@ def test_a_draw_depends_on_seed_image_and_view_never_on_the_batch() -> None:
         assert (other - together).abs().mean() > 1
 
 
-def test_a_quarter_turn_is_a_quarter_turn() -> None:
-    matrix = np.array([[[0.0, -1, 0], [1, 0, 0]]])
+def test_a_quarter_turn_goes_one_way_only() -> None:
+    """The matrix leads from output to input: y' = x turns the picture clockwise."""
+    matrix = np.array([[[0.0, 1, 0], [-1, 0, 0]]])
     turned = apply(pictures(1), Draws(matrix, *(np.ones(1) for _ in range(3))))
-    found = [k for k in (1, 3) if torch.allclose(turned[0, 0], pictures(1)[0, 0].rot90(k).float())]
-    assert len(found) == 1
+    torch.testing.assert_close(turned[0, 0], pictures(1)[0, 0].rot90(-1).float())
+
+
+def test_what_comes_in_from_outside_is_the_fill() -> None:
+    matrix = np.array([[[1.0, 0, 1], [0, 1, 0]]])  # half a canvas to the left
+    moved = apply(pictures(1), Draws(matrix, *(np.ones(1) for _ in range(3))), fill=200)
+    torch.testing.assert_close(moved[0, 0, :, :16], pictures(1)[0, 0, :, 16:].float())
+    assert (moved[0, 0, :, 17:] == 200).all()
+
+
+def test_zoom_and_aspect_stay_in_their_ranges() -> None:
+    for name, axes in (("zoom", (0, 1)), ("aspect", (0,))):
+        recipe = OFF.model_copy(update={name: 0.2})
+        drawn = np.concatenate([draw(recipe, IDS, view=v, seed=0).matrices for v in range(1, 80)])
+        ratio = drawn[:, 0, 0] if name == "zoom" else drawn[:, 0, 0] / drawn[:, 1, 1]
+        assert 1 / 1.2 <= ratio.min() < 0.86, axes
+        assert 1.16 < ratio.max() <= 1.2
 
 
 def test_photometry_is_torchvisions_with_a_factor_per_image() -> None:

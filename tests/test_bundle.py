@@ -78,17 +78,16 @@ def test_saving_brings_back_the_same_bundle(folder: Path, tmp_path: Path) -> Non
 def test_the_model_id_is_of_the_answers_not_of_the_card(folder: Path) -> None:
     bundle = open_bundle(folder)
     assert bundle.with_card("other").model_id == bundle.model_id
-    assert bundle.with_temperature(9.0).model_id != bundle.model_id
+    assert bundle.with_temperature(9.0, bundle.spec.parity).model_id != bundle.model_id
 
 
 @pytest.mark.parametrize("name", [SPEC, SEAL, *FILES])
 @pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
 def test_one_changed_byte_is_refused(folder: Path, name: str, place: float) -> None:
     content = bytearray((folder / name).read_bytes())
-    content[int(place * (len(content) - 1))] ^= 1
+    last = len(content) - (2 if name == SEAL else 1)  # a seal's closing newline seals nothing
+    content[int(place * last)] ^= 1
     (folder / name).write_bytes(content)
-    if name == SEAL and place == 1.0:  # its closing newline seals nothing
-        return
     with pytest.raises(BundleError, match="was changed after export") as caught:
         open_bundle(folder)
     assert "\n" not in str(caught.value)
@@ -137,6 +136,53 @@ def test_a_resealed_forgery_is_still_only_data(
 ) -> None:
     spoil(folder)
     with pytest.raises(BundleError, match=reason):
+        Predictor.open(folder)
+
+
+def edited(folder: Path, **changes: object) -> None:
+    spec = json.loads((folder / SPEC).read_bytes()) | changes
+    (folder / SPEC).write_text(json.dumps(spec))
+    reseal(folder)
+
+
+def test_a_graph_that_names_files_is_refused_before_any_runtime(
+    folder: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(np.array([100.0, 200.0], np.float32).tobytes())
+    model = onnx.load_model_from_string((folder / ONNX).read_bytes())
+    bias = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [2])
+    bias.ClearField("raw_data")
+    bias.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", str(secret)), ("offset", "0"), ("length", "8")):
+        entry = bias.external_data.add()
+        entry.key, entry.value = key, value
+    (folder / ONNX).write_bytes(model.SerializeToString())
+    reseal(folder)
+    with pytest.raises(BundleError, match="names files outside the bundle"):
+        Predictor.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"labels": ["A", "B", "C"]}, "says 3 labels"),
+        ({"labels": ["A", "A"]}, "labels repeat"),
+        ({"temperature": 1e-300}, "temperature"),
+    ],
+)
+def test_a_specification_that_does_not_fit_the_graph_is_refused(
+    folder: Path, changes: dict[str, object], reason: str
+) -> None:
+    edited(folder, **changes)
+    with pytest.raises(BundleError, match=reason):
+        Predictor.open(folder)
+
+
+def test_another_canvas_than_the_graphs_is_refused(folder: Path) -> None:
+    spec = json.loads((folder / SPEC).read_bytes())
+    edited(folder, preprocess=spec["preprocess"] | {"size": 96})
+    with pytest.raises(BundleError, match="a canvas of 96"):
         Predictor.open(folder)
 
 
@@ -257,14 +303,23 @@ def test_a_bad_file_costs_one_line(trained: TrainResult, phantoms: Path, tmp_pat
     assert alone.probabilities == pytest.approx(answers[2].probabilities, abs=1e-6)
 
 
-def test_saliency_comes_in_the_original_geometry(trained: TrainResult, tmp_path: Path) -> None:
+def test_saliency_lies_where_the_evidence_is(trained: TrainResult, tmp_path: Path) -> None:
+    """A tall picture with all structure in one corner: the map's weight lies in that corner."""
     from PIL import Image
 
-    pixels = np.random.default_rng(1).integers(0, 256, (300, 180), dtype=np.uint8)
+    predictor = Predictor.open(trained.bundle)
+    pixels = np.zeros((300, 180), np.uint8)
+    pixels[:90, :90] = np.random.default_rng(1).integers(0, 256, (90, 90), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "tall.png")
-    answer = Predictor.open(trained.bundle).predict(tmp_path / "tall.png", saliency=True)
+    answer = predictor.predict(tmp_path / "tall.png", saliency=True)
     assert answer.saliency is not None
-    assert answer.saliency.shape == read_radiograph(tmp_path / "tall.png").pixels.shape
+    assert answer.saliency.shape == pixels.shape
+    canvas, geometry = predictor.preprocess.apply(read_radiograph(tmp_path / "tall.png"))
+    outputs = predictor.infer(canvas[None, None])
+    chosen = predictor.labels.index(str(answer.label))
+    np.testing.assert_allclose(answer.saliency, geometry.restore(outputs.saliency[0, chosen]))
+    marked = geometry.restore(np.pad(np.ones((1, 1), np.float32), ((0, 1), (0, 1))))
+    assert marked[:90, :60].mean() > 5 * marked[210:, 120:].mean() + 0.1
 
 
 def test_pixels_travel_with_their_ids(trained: TrainResult, phantoms: Path) -> None:

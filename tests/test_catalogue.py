@@ -137,3 +137,33 @@ def test_a_cut_segment_is_ignored_and_filled_again(folder: Path) -> None:
     assert len(again) == 0
     catalogue_of(folder, again)
     assert len(again) == count
+
+
+def test_a_refusal_of_the_system_is_not_remembered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pneumoscope.data import sources
+
+    def denied(path: Path, limits: object) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sources, "read_file", denied)
+        refused = catalogue_of(folder)
+    assert refused["excluded"].str.contains("Permission denied").all()
+    assert catalogue_of(folder)["excluded"].null_count() == refused.height
+
+
+def test_a_pipe_is_refused_and_not_awaited(folder: Path) -> None:
+    os.mkfifo(folder / "NORMAL" / "pipe.png")
+    rows = catalogue_of(folder).filter(pl.col("path") == "NORMAL/pipe.png")
+    assert "is not a file" in rows["excluded"].item()
+
+
+def test_a_damaged_index_is_ignored(folder: Path) -> None:
+    pixels = PixelCache(Preprocess())
+    count = catalogue_of(folder, pixels).height
+    next(pixels.folder.glob("*.parquet")).write_bytes(b"")
+    again = PixelCache(Preprocess())
+    catalogue_of(folder, again)
+    assert len(again) == count

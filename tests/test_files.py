@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pneumoscope.core.errors import StorageError
-from pneumoscope.core.files import replacing, staged_folder, storage_errors, write_text
+from pneumoscope.core.files import printable, replacing, staged_folder, storage_errors, write_text
 from pneumoscope.core.randomness import derive_seed, generator, unit_hash
+from pneumoscope.core.tables import save_csv, save_parquet
 
 
 def test_a_broken_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -78,3 +82,25 @@ def test_names_separate_random_streams() -> None:
     assert derive_seed(1, "a") != derive_seed(0, "a")
     assert generator(3, "x").integers(1 << 40) == generator(3, "x").integers(1 << 40)
     assert 0 <= unit_hash(0, "p") < 1
+
+
+@pytest.mark.parametrize("save", [save_csv, save_parquet])
+def test_a_table_on_a_full_disk_is_said(
+    save: Callable[[pl.DataFrame, Path], None], tmp_path: Path
+) -> None:
+    table = pl.DataFrame({"a": [str(i) * 50 for i in range(1000)]})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="disk is full"):
+            save(table, tmp_path / "table")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_of_any_bytes_can_be_shown() -> None:
+    assert printable(os.fsdecode(b"caf\xe9.png")) == "caf\\udce9.png"
+    assert printable(Path("b.png")) == "b.png"

@@ -635,3 +635,23 @@ def test_threads_read_what_one_reads() -> None:
 def test_a_radiograph_is_two_dimensional_and_whole(pixels: GreyImage) -> None:
     with pytest.raises(RadiographError, match="allowed"):
         Radiograph(pixels, bits=8, photometric="L", format="png")
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"), [((200, 100, 50), 150.0), ((90, 90, 90), 0.0), ((10, 0, 0), 10.0)]
+)
+def test_colour_is_told_from_grey_stored_as_colour(
+    colour: tuple[int, int, int], expected: float
+) -> None:
+    picture = saved(Image.new("RGB", (30, 20), colour), "PNG")
+    assert read_radiograph(picture).colour == expected
+    assert read_radiograph(saved(Image.new("L", (30, 20), 7), "PNG")).colour == 0
+
+
+def test_a_coloured_patch_is_seen_and_transparency_does_not_matter() -> None:
+    image = Image.new("RGBA", (200, 100), (50, 50, 50, 255))
+    image.paste((250, 50, 50, 255), (0, 0, 20, 100))
+    whole = read_radiograph(saved(image, "PNG")).colour
+    assert whole == pytest.approx(20, abs=1)
+    palette = read_radiograph(saved(image.convert("RGB").quantize(4), "PNG")).colour
+    assert palette == pytest.approx(20, abs=1)

@@ -107,13 +107,58 @@ def test_unknown_patients_are_said() -> None:
 def test_a_label_of_one_patient_cannot_be_split() -> None:
     rows: list[tuple[str | None, str, str | None]]
     rows = [*((f"p{i}", "A", None) for i in range(50)), *[("q", "B", None)] * 20]
-    with pytest.raises(LabelError, match="label 'B': no image left for"):
+    with pytest.raises(LabelError, match="label 'B': no image for"):
         assign(table(rows))
 
 
-def test_a_limit_draws_whole_patients_of_every_label() -> None:
-    catalogue = table([(f"p{i // 2}", "AB"[i % 4 // 2], None) for i in range(1000)])
-    live = usable(limit_images(catalogue, 100, seed=0))
-    assert 90 <= live.height <= 120
-    assert set(live["label"]) == {"A", "B"}
-    assert limit_images(catalogue, 100, seed=0).height == 1000
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_a_limit_draws_whole_patients_of_every_label(size: int) -> None:
+    rows: list[tuple[str | None, str, str | None]]
+    rows = [(f"p{i // size}", "AB"[i // size % 2], None) for i in range(1001)]
+    catalogue = table(rows)
+    drawn = limit_images(catalogue, 100, seed=0)
+    kept = usable(drawn)["patient_id"].value_counts()
+    whole = dict(catalogue["patient_id"].value_counts().iter_rows())
+    assert all(count == whole[patient] for patient, count in kept.iter_rows())
+    assert 100 <= usable(drawn).height <= 100 + 2 * size
+    assert set(usable(drawn)["label"]) == {"A", "B"}
+    assert drawn.height == catalogue.height
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_four_patients_of_a_label_are_enough(seed: int) -> None:
+    rows: list[tuple[str | None, str, str | None]]
+    rows = [(f"{label}{i}", label, None) for label in "AB" for i in range(4) for _ in range(3)]
+    split = assign(table(rows), seed)
+    for label in "AB":
+        assert set(split.filter(pl.col("label") == label)["split"]) == set(SPLITS)
+
+
+def test_a_label_lost_by_sealing_is_noticed() -> None:
+    rows: list[tuple[str | None, str, str | None]]
+    rows = [(f"p{i}", "AB"[i % 2], "train") for i in range(100)]
+    rows += [(f"t{i}", "A", "test") for i in range(12)] + [("u", "B", "test")]
+    rows += [(f"t{i}", "C", "train") for i in range(12)]
+    with pytest.raises(LabelError, match="label 'C': no image for"):
+        assign(table(rows))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(0, 40), st.sampled_from("AB"), st.sampled_from(["train", "test", None])
+        ),
+        min_size=100,
+        max_size=200,
+    )
+)
+def test_patients_of_mixed_labels_and_parts_never_cross(
+    rows: list[tuple[int, str, str | None]],
+) -> None:
+    named: list[tuple[str | None, str, str | None]]
+    named = [(f"p{patient}", label, part) for patient, label, part in rows]
+    named += [(f"{label}x{i}", label, "train") for i in range(8) for label in "AB"]
+    named += [(f"{label}y{i}", label, "test") for i in range(2) for label in "AB"]
+    live = usable(assign(table(named)))
+    assert live.group_by("patient_id").agg(pl.col("split").n_unique())["split"].max() == 1

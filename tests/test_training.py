@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from pneumoscope.core.errors import TrainingError
+from pneumoscope.core.errors import RecipeError, TrainingError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import (
     AugmentRecipe,
@@ -25,7 +26,7 @@ from pneumoscope.data.layouts import recognise
 from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.models.classifier import build_classifier, evaluating, seeded
 from pneumoscope.models.head import Head
-from pneumoscope.models.zoo import Backbone
+from pneumoscope.models.zoo import Backbone, require_feature_maps
 from pneumoscope.training import precision
 from pneumoscope.training.allocator import keep_freed_memory
 from pneumoscope.training.balance import label_weights
@@ -170,5 +171,14 @@ def test_the_precision_timed_once_is_remembered(
     assert choose() == "bfloat16"
 
 
-def test_the_allocator_can_be_asked() -> None:
-    assert keep_freed_memory() in (True, False)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's mallopt")
+def test_the_allocator_keeps_what_is_freed() -> None:
+    assert keep_freed_memory()
+
+
+@pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("inception_v3", 32)])
+def test_a_backbone_without_feature_maps_is_refused(name: str, size: int) -> None:
+    recipe = ModelRecipe(backbone=name, weights="none")
+    built = build_classifier(recipe, ("A", "B"), seed=0)
+    with pytest.raises(RecipeError, match=f"model.backbone: {name}.*canvas of {size}"):
+        require_feature_maps(built.classifier.backbone, size)

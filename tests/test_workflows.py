@@ -10,7 +10,13 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from pneumoscope.core.errors import InputError, LabelError, LayoutError, StorageError
+from pneumoscope.core.errors import (
+    InputError,
+    LabelError,
+    LayoutError,
+    RecipeError,
+    StorageError,
+)
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, load_recipe, override
 from pneumoscope.evaluation.predictions import load_predictions
@@ -107,7 +113,7 @@ def test_labels_of_other_names_are_mapped_or_refused(
         trained.bundle,
         tmp_path / "data",
         output=tmp_path / "b",
-        label_map={"No_findings": "NORMAL"},
+        label_map={"No_findings": "NORMAL", "pneumonia": "PNEUMONIA"},
         settings=settings,
     )
     assert result.metrics["labels"] == ["NORMAL", "PNEUMONIA"]
@@ -174,10 +180,14 @@ def test_bad_input_stops_before_training_and_leaves_nothing(
 def test_a_failure_in_the_middle_leaves_nothing_half_written(
     small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    write = Path.write_bytes
 
-    monkeypatch.setattr("pneumoscope.workflows.assess.write_report", full)
+    def full(path: Path, content: bytes) -> int:
+        if "report.html" in path.name:
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     recipe = override(small_recipe, {"tracking.enabled": False})
     with pytest.raises(StorageError, match="disk is full"):
         train(recipe, output=tmp_path / "run")
@@ -204,3 +214,32 @@ def test_the_demo_without_network_draws_phantoms_and_says_so(
     assert "could not be downloaded" in said
     assert "procedural phantoms" in said
     assert "procedural phantoms" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_overlays_never_overwrite_each_other(
+    trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    image = sorted((phantoms / "NORMAL").iterdir())[0]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(image, tmp_path / name / "1.png")
+    both = [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(InputError, match=r"would both be 1\.png"):
+        predict(trained.bundle, both, saliency=tmp_path / "out")
+    overlays = tmp_path / "overlays"
+    for _ in range(2):  # the second run must not answer the overlays of the first
+        labels, answers = predict(trained.bundle, [tmp_path], saliency=overlays)
+        assert len([answer.row(labels)["saliency"] for answer in answers]) == 2
+
+
+def test_evaluating_on_the_training_data_is_said(
+    trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    reporter = Silent()
+    evaluate(trained.bundle, phantoms, output=tmp_path / "out", reporter=reporter)
+    assert any("images the bundle was trained on" in line for line in reporter.warnings)
+
+
+def test_an_endless_learning_rate_is_refused(small_recipe: Recipe) -> None:
+    with pytest.raises(RecipeError, match="learning_rate"):
+        override(small_recipe, {"optimizer.learning_rate": float("inf")})

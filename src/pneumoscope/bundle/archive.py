@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumoscope.bundle.spec import BundleSpec, from_json, to_json
-from pneumoscope.core.errors import BundleError
-from pneumoscope.core.files import sha256, staged_folder
+from pydantic import ValidationError
+
+from pneumoscope.bundle.spec import BundleSpec, Parity, from_json, to_json
+from pneumoscope.core.errors import BundleError, ExportError
+from pneumoscope.core.files import is_there, sha256, staged_folder, write_bytes, write_text
 
 SPEC, SEAL, ONNX, WEIGHTS, CARD = (
     "bundle.json", "bundle.sha256", "model.onnx", "model.safetensors", "model_card.md",
@@ -45,9 +48,10 @@ class Bundle:
         text = json.dumps(deciding, sort_keys=True)
         return sha256(f"{text}{self.spec.files[ONNX]}{self.spec.files[WEIGHTS]}".encode())[:16]
 
-    def with_temperature(self, temperature: float) -> Bundle:
-        """The same bundle with another temperature."""
-        return Bundle(self.spec.model_copy(update={"temperature": temperature}), self.files)
+    def with_temperature(self, temperature: float, parity: Parity) -> Bundle:
+        """The same bundle with another temperature, and its parity measured at it."""
+        changes = {"temperature": temperature, "parity": parity}
+        return Bundle(self.spec.model_copy(update=changes), self.files)
 
     def with_card(self, card: str) -> Bundle:
         """The same bundle with another model card."""
@@ -65,15 +69,21 @@ class Bundle:
         content = to_json(self.spec)
         with staged_folder(folder) as stage:
             for name in FILES:
-                (stage / name).write_bytes(self.files[name])
-            (stage / SPEC).write_bytes(content)
-            (stage / SEAL).write_text(f"{sha256(content)}  {SPEC}\n", encoding="utf8")
+                write_bytes(stage / name, self.files[name])
+            write_bytes(stage / SPEC, content)
+            write_text(stage / SEAL, f"{sha256(content)}  {SPEC}\n")
 
 
 def make_bundle(spec_without_files: dict[str, object], files: Mapping[str, bytes]) -> Bundle:
     """A bundle of these files, their hashes entered in its specification."""
     hashes = {name: sha256(files[name]) for name in FILES}
-    return Bundle(BundleSpec.model_validate({**spec_without_files, "files": hashes}), dict(files))
+    try:
+        spec = BundleSpec.model_validate({**spec_without_files, "files": hashes})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ExportError(f"bundle.json: {where}: {first['msg']}. Change the recipe.") from error
+    return Bundle(spec, dict(files))
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -82,7 +92,7 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: not a bundle, a file missing, too large or changed, or of another schema.
     """
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         read = {name: _read_file(path, name) for name in (SPEC, SEAL, *FILES)}
     elif path.is_file():
         read = _read_zip(path)
@@ -124,7 +134,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             members = _bundle_members(path, archive)
             return {name: _read_member(path, archive, info) for name, info in members.items()}
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, zlib.error) as error:
         raise BundleError(f"{path}: is no readable zip ({error}). Give a bundle.") from error
 
 

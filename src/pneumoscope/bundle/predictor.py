@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundle.archive import ONNX, Bundle, open_bundle
+from pneumoscope.bundle.graph import check_graph
 from pneumoscope.bundle.runtimes import Outputs, open_runtime
 from pneumoscope.core.errors import RadiographError
+from pneumoscope.core.files import printable
 from pneumoscope.core.types import Canvas, FloatArray, PixelBatch
 from pneumoscope.evaluation.calibration import softmax
 from pneumoscope.imaging.preprocess import Geometry, Preprocess
@@ -28,7 +30,8 @@ class Prediction:
     """The answer for one input; one object for JSON, table row and overlay.
 
     Attributes:
-        path: As given.
+        path: As given, spelled so that it can be shown.
+        source: The file.
         label: The answer; None when there is none.
         decision: `answer` or `unreadable`; the gate and abstention add the others.
         reason: Why there is no answer.
@@ -40,6 +43,7 @@ class Prediction:
     """
 
     path: str
+    source: Path
     label: str | None
     decision: Decision
     reason: str | None
@@ -67,7 +71,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    path: str
+    source: Path
     radiograph: Radiograph | None
     canvas: Canvas | None
     geometry: Geometry | None
@@ -88,6 +92,11 @@ class Predictor:
         self, bundle: Bundle, *, runtime: str = "auto", threads: int | None = None
     ) -> None:
         self.bundle = bundle
+        check_graph(
+            bundle.files[ONNX],
+            size=Preprocess.from_dict(bundle.spec.preprocess).size,
+            labels=len(bundle.spec.labels),
+        )
         self.labels = bundle.spec.labels
         self.preprocess = Preprocess.from_dict(bundle.spec.preprocess)
         self.model_id = bundle.model_id
@@ -136,8 +145,8 @@ class Predictor:
             canvas, geometry = self.preprocess.apply(radiograph)
         except RadiographError as error:
             reason = str(error).removeprefix(f"{path}: ")
-            return _Read(str(path), None, None, None, reason, _since(start))
-        return _Read(str(path), radiograph, canvas, geometry, None, _since(start))
+            return _Read(path, None, None, None, printable(reason), _since(start))
+        return _Read(path, radiograph, canvas, geometry, None, _since(start))
 
     def _answer(self, batch: list[_Read], *, saliency: bool) -> Iterator[Prediction]:
         canvases = [read.canvas for read in batch if read.canvas is not None]
@@ -155,7 +164,8 @@ class Predictor:
             start = time.perf_counter()
             drawn = read.geometry.restore(outputs.saliency[row, chosen]) if saliency else None
             yield Prediction(
-                path=read.path,
+                path=printable(read.source),
+                source=read.source,
                 label=self.labels[chosen],
                 decision="answer",
                 reason=None,
@@ -169,7 +179,8 @@ class Predictor:
 
     def _unreadable(self, read: _Read) -> Prediction:
         return Prediction(
-            path=read.path,
+            path=printable(read.source),
+            source=read.source,
             label=None,
             decision="unreadable",
             reason=read.reason,

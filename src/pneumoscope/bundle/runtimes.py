@@ -103,6 +103,11 @@ RUNTIMES: dict[str, Callable[[bytes, int | None], Runtime]] = {
 }
 
 
+def installed_runtimes() -> list[str]:
+    """Names of `RUNTIMES` that are installed, preferred first."""
+    return [known for known in RUNTIMES if util.find_spec(known)]
+
+
 def open_runtime(onnx: bytes, name: str = "auto", *, threads: int | None = None) -> Runtime:
     """The graph in the runtime named; `auto` takes the first installed of `RUNTIMES`.
 
@@ -110,7 +115,7 @@ def open_runtime(onnx: bytes, name: str = "auto", *, threads: int | None = None)
         DependencyError: the runtime is unknown or not installed.
         BundleError: it cannot open the graph.
     """
-    installed = [known for known in RUNTIMES if util.find_spec(known)]
+    installed = installed_runtimes()
     chosen = installed[0] if name == "auto" and installed else name
     if chosen not in installed:
         allowed = ", ".join(("auto", *RUNTIMES))

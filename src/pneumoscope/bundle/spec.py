@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pneumoscope.core.errors import BundleError
 from pneumoscope.core.recipe import ModelRecipe
+from pneumoscope.evaluation.calibration import TEMPERATURE_RANGE
 
 SCHEMA_VERSION: Final = 1
 
@@ -29,7 +30,7 @@ class Parity(Part):
     logits: float
     """Largest absolute difference of a logit."""
     probabilities: float
-    """Largest absolute difference of a probability."""
+    """Largest absolute difference of a probability, at the bundle's temperature."""
 
 
 class TrainingData(Part):
@@ -51,7 +52,7 @@ class BundleSpec(Part):
     preprocess: dict[str, Any]
     model: ModelRecipe
     weights: dict[str, str | None]
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Annotated[float, Field(ge=TEMPERATURE_RANGE[0], le=TEMPERATURE_RANGE[1])]
     operating_points: tuple[dict[str, Any], ...] = ()
     conformal: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
@@ -61,6 +62,13 @@ class BundleSpec(Part):
     licence: str
     files: dict[str, Sha256]
     """SHA-256 of every other file of the bundle."""
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("labels repeat")
+        return labels
 
 
 def to_json(spec: BundleSpec) -> bytes:

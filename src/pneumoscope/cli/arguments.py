@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pneumoscope.core.errors import InputError, RecipeError
+from pneumoscope.core.files import is_there
 from pneumoscope.core.recipe import Recipe, load_recipe, override
 
 
-def recipe_from(source: Path, changes: Sequence[str], *, seed: int | None, quick: bool) -> Recipe:
+def recipe_from(
+    source: Path, changes: Sequence[str], *, fields: Mapping[str, Any], quick: bool
+) -> Recipe:
     """The recipe in a YAML file, or the default one for a folder; changes on top.
 
     A relative `data.path` in a recipe is relative to where the command runs.
     """
-    from pneumoscope.workflows.training import QUICK
+    from pneumoscope.workflows.training import quickened
 
     if source.suffix.lower() in (".yaml", ".yml"):
         recipe = load_recipe(source)
-    elif source.exists():
+    elif is_there(source):
         recipe = override(Recipe(), {"data.path": str(source)})
     else:
         raise InputError(f"{source}: does not exist. Give a recipe (.yaml) or a data folder.")
-    wanted: dict[str, Any] = dict(QUICK) if quick else {}
-    wanted |= {} if seed is None else {"seed": seed}
-    wanted |= dict(_change(text) for text in changes)
-    return override(recipe, wanted)
+    recipe = quickened(recipe) if quick else recipe
+    wanted = {name: value for name, value in fields.items() if value is not None}
+    return override(recipe, wanted | dict(_change(text) for text in changes))
 
 
-def pairs(text: str | None) -> dict[str, str]:
-    """The mapping that `A=B,C=D` says.
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """The mapping that `A=B` or `A=B,C=D` say; what lies before the last `=` is the data's label.
 
-    >>> pairs("Pneumonia=PNEUMONIA, No finding=NORMAL")
-    {'Pneumonia': 'PNEUMONIA', 'No finding': 'NORMAL'}
+    >>> pairs(["Pneumonia=PNEUMONIA,No finding=NORMAL", "a, b=NORMAL"])
+    {'Pneumonia': 'PNEUMONIA', 'No finding': 'NORMAL', 'a, b': 'NORMAL'}
     """
-    if not text:
-        return {}
-    found = [part.partition("=") for part in text.split(",")]
-    if any(not equals or not name.strip() or not value.strip() for name, equals, value in found):
-        raise InputError(f"--map '{text}': is not A=B,C=D. Give data label = bundle label pairs.")
-    return {name.strip(): value.strip() for name, _, value in found}
+    found = {}
+    for text in texts:
+        several = text.split(",")
+        for pair in several if all("=" in part for part in several) else [text]:
+            name, equals, value = pair.rpartition("=")
+            if not equals or not name.strip() or not value.strip():
+                raise InputError(f"--map '{text}': is not A=B. Give data label = bundle label.")
+            found[name.strip()] = value.strip()
+    return found
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -51,5 +56,5 @@ def _change(text: str) -> tuple[str, Any]:
         raise RecipeError(f"--set {text}: is not FIELD=VALUE, such as --set phases.0.views=2.")
     try:
         return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"--set {text}: the value is not YAML. Quote it.") from error

@@ -59,7 +59,7 @@ def exit_on(error_type: type[Exception]) -> Iterator[None]:
         line = " ".join(str(error).split())
         sys.stderr.write(f"pneumoscope: {line}\n")
         raise SystemExit(1) from error
-    except (KeyboardInterrupt, EOFError):
+    except KeyboardInterrupt:
         sys.stderr.write("\npneumoscope: interrupted; nothing half-written was left.\n")
         raise SystemExit(130) from None
     except BrokenPipeError:
@@ -78,6 +78,7 @@ def print_metrics(metrics: Mapping[str, object]) -> None:
     """Print the metrics and their intervals as a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     level = f"{float(str(metrics['confidence_level'])):.0%}"
     table = Table(box=None, pad_edge=False)
@@ -86,7 +87,7 @@ def print_metrics(metrics: Mapping[str, object]) -> None:
     table.add_column(f"{level} interval", justify="right")
     for name, entry in metrics.items():
         if isinstance(entry, dict) and "value" in entry:
-            table.add_row(name, _number(entry["value"]), _interval(entry))
+            table.add_row(Text(name), _number(entry["value"]), _interval(entry))
     Console(highlight=False).print(table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +46,9 @@ class RuntimeName(StrEnum):
 
 
 Output = Annotated[Path | None, typer.Option(help="Folder to write; default runs/<time>-<name>.")]
+Layout = Annotated[
+    str | None, typer.Option(metavar="NAME", help="How the folder is laid out; default auto.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small but complete pass.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -96,6 +100,7 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field.")
     ] = None,
+    layout: Layout = None,
     quick: Quick = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +111,8 @@ def train(
     from pneumoscope import workflows
     from pneumoscope.cli.arguments import recipe_from
 
-    recipe = recipe_from(source, changes or [], seed=seed, quick=quick)
+    fields = {"seed": seed, "data.layout": layout}
+    recipe = recipe_from(source, changes or [], fields=fields, quick=quick)
     reporter = TerminalReporter(quiet=as_json)
     _print_train(workflows.train(recipe, output=output, reporter=reporter), as_json=as_json)
 
@@ -120,8 +126,10 @@ def evaluate(
         str | None, typer.Option(help="train, validation, test or all; default test, else all.")
     ] = None,
     label_map: Annotated[
-        str | None, typer.Option("--map", metavar="'A=B,C=D'", help="Data label = bundle label.")
+        list[str] | None,
+        typer.Option("--map", metavar="A=B", help="Data label = bundle label; repeat for more."),
     ] = None,
+    layout: Layout = None,
     runtime: Runtime = RuntimeName.auto,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -138,7 +146,8 @@ def evaluate(
         data,
         output=output,
         split=split,
-        label_map=pairs(label_map),
+        label_map=pairs(label_map or []),
+        layout=layout or "auto",
         runtime=runtime.value,
         seed=seed,
         reporter=TerminalReporter(quiet=as_json),
@@ -205,5 +214,11 @@ def _print_train(result: Any, *, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a request to end cleans up as an interrupt does."""
+    signal.signal(signal.SIGTERM, _end)
     app()
+
+
+def _end(number: int, frame: object) -> None:
+    del frame
+    raise SystemExit(128 + number)

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pneumoscope.core.errors import StorageError
+from pneumoscope.core.errors import InputError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
-    errno.ENAMETOOLONG, errno.ENXIO,
+    errno.ENAMETOOLONG, errno.ENXIO, errno.ENOTEMPTY,
 }  # fmt: skip
 
 
@@ -73,22 +73,40 @@ def staged_folder(output: Path) -> Iterator[Path]:
     Raises:
         StorageError: `output` holds something already, cannot be written, or the disk is full.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise StorageError(f"{output}: exists already. Choose another --output or remove it.")
     with storage_errors(output):
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise StorageError(f"{output}: exists already. Choose another --output or remove it.")
         output.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(
             tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent)
         )
     try:
+        yield stage
         with storage_errors(output):
-            yield stage
             stage.chmod(0o755)
             if output.exists():
                 output.rmdir()
             stage.replace(output)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at `path`.
+
+    Raises:
+        InputError: the way there cannot be searched.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path}: cannot be reached ({reason}). Give another path.") from error
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file's name as text that can be shown and stored, whatever bytes it is made of."""
+    return os.fspath(name).encode("utf8", "backslashreplace").decode("utf8")
 
 
 def sha256(content: bytes) -> str:

@@ -18,23 +18,35 @@ from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.files import write_text
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
 Count = Annotated[int, Field(ge=1)]
+CatalogueColumn = Literal[
+    "path", "label", "patient_id", "study_id", "source", "view", "sex", "age", "split",
+    "mask_path", "width", "height", "format",
+]  # fmt: skip
+"""What a manifest can say of an image."""
 
 
 class Section(BaseModel):
     """Base of all recipe parts: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataRecipe(Section):
     """Where the radiographs are and how the folder says what they show."""
 
     path: str | None = None
-    layout: Literal["auto", "class_folders", "split_folders", "medmnist"] = "auto"
+    layout: Literal[
+        "auto", "class_folders", "split_folders", "radiography_database", "manifest", "medmnist"
+    ] = "auto"
+    columns: dict[CatalogueColumn, str] = Field(default_factory=dict)
+    """Catalogue column to column of the manifest, where its own name does not say it; an empty
+    name leaves the catalogue column unknown."""
+    source: str | None = None
+    """Where the radiographs come from, for those whose source the layout does not know."""
     limit: Annotated[int, Field(ge=40)] | None = None
-    """At most this many images, drawn by group and label; null takes all."""
+    """About this many images, drawn by whole patients from every label; null takes all."""
 
 
 class SplitRecipe(Section):
@@ -78,7 +90,7 @@ class AugmentRecipe(Section):
     shear: Annotated[float, Field(ge=0, le=45)] = 0.0
     """Degrees."""
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """Added grey, as a fraction of the full range."""
+    """Factor drawn from [1 - brightness, 1 + brightness]: black stays black."""
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Factor drawn log-uniformly from [1/(1+contrast), 1+contrast]."""
     gamma: Annotated[float, Field(ge=0, lt=2)] = 0.3
@@ -94,7 +106,7 @@ class Dropout(Section):
 class Dense(Section):
     """A fully connected head layer."""
 
-    dense: Count
+    dense: Annotated[int, Field(ge=1, le=65_536)]
     activation: Literal["relu", "linear"] = "relu"
 
 
@@ -141,7 +153,7 @@ class OptimizerRecipe(Section):
     """How training minimises it."""
 
     name: Literal["adamw"] = "adamw"
-    learning_rate: Positive = 1e-3
+    learning_rate: Rate = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
 
 
@@ -204,8 +216,8 @@ def load_recipe(path: Path) -> Recipe:
         content = yaml.safe_load(path.read_text(encoding="utf8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}). Give a YAML file.") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise RecipeError(f"{path}: is not YAML ({reason}). Correct the line named.") from error
     if not isinstance(content, Mapping):
         raise RecipeError(f"{path}: holds {type(content).__name__}, not sections such as `model:`.")
@@ -233,12 +245,12 @@ def override(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         *parents, last = dotted.split(".")
         target: Any = content
         for name in parents:
-            key: Any = int(name) if isinstance(target, list) and name.isdigit() else name
+            key: Any = int(name) if isinstance(target, list) and name.isdecimal() else name
             try:
                 target = target[key]
             except (KeyError, IndexError, TypeError) as error:
                 raise RecipeError(f"{dotted}: {_unknown(name, _keys(target))}") from error
-        if isinstance(target, list) and last.isdigit() and int(last) < len(target):
+        if isinstance(target, list) and last.isdecimal() and int(last) < len(target):
             target[int(last)] = value
         elif isinstance(target, dict):
             target[last] = value

@@ -59,19 +59,20 @@ def _draw_one(recipe: AugmentRecipe, image_id: str, view: int, seed: int) -> lis
     return [*linear[0], shift[0], *linear[1], shift[1], *photometric, 1 + recipe.brightness * u[8]]
 
 
-def apply(pixels: Tensor, draws: Draws) -> Tensor:
+def apply(pixels: Tensor, draws: Draws, *, fill: int = 0) -> Tensor:
     """The views drawn, as float32 grey levels 0-255.
 
     Args:
         pixels: `[batch, 1, size, size]` grey levels 0-255, any dtype.
         draws: What to do to each.
+        fill: Grey level of what a move brings in from outside.
     """
     images = pixels.to(torch.float32)
     matrices = torch.as_tensor(draws.matrices, dtype=torch.float32, device=images.device)
     identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]], device=images.device)
     if not bool((matrices == identity).all()):
         grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-        images = functional.grid_sample(images, grid, mode="bilinear", align_corners=False)
+        images = functional.grid_sample(images - fill, grid, align_corners=False) + fill
     return _photometric(images, draws)
 
 

@@ -20,7 +20,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pneumoscope.core.errors import StorageError
-from pneumoscope.core.files import cache_folder, replacing, sha256, storage_errors
+from pneumoscope.core.files import cache_folder, sha256, storage_errors
+from pneumoscope.core.tables import save_parquet
 from pneumoscope.core.types import Canvas, PixelBatch
 from pneumoscope.imaging.preprocess import Preprocess
 
@@ -46,7 +47,10 @@ class PixelCache:
         """Look again for segments; one whose two files do not fit together is ignored."""
         side = self.preprocess.size
         for ids_file in sorted(self.folder.glob("*.parquet")):
-            ids = pl.read_parquet(ids_file)["image_id"].to_list()
+            try:
+                ids = pl.read_parquet(ids_file)["image_id"].to_list()
+            except (OSError, pl.exceptions.PolarsError):
+                continue  # damaged: its images are decoded again
             data_file = ids_file.with_suffix(".u8")
             if not data_file.exists() or data_file.stat().st_size != len(ids) * side * side:
                 continue
@@ -131,8 +135,11 @@ class SegmentWriter:
         with storage_errors(folder):
             self._file.close()
             Path(self._file.name).replace(folder / f"{name}.u8")
-            with replacing(folder / f"{name}.parquet") as temporary:
-                pl.DataFrame({"image_id": self._ids}).write_parquet(temporary)
+        try:
+            save_parquet(pl.DataFrame({"image_id": self._ids}), folder / f"{name}.parquet")
+        except StorageError:
+            (folder / f"{name}.u8").unlink(missing_ok=True)  # without its ids it is of no use
+            raise
         self._ids, self._file = [], None
 
     def _discard(self) -> None:
@@ -146,8 +153,9 @@ class SegmentWriter:
 def _new_segment(folder: Path) -> IO[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.partial"):  # of runs that were killed
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another run has just finished it
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink()
     handle, name = tempfile.mkstemp(prefix=".segment.", suffix=".partial", dir=folder)
     os.close(handle)
     return Path(name).open("wb")

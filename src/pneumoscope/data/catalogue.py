@@ -15,9 +15,11 @@ from typing import Any
 
 import polars as pl
 
+from pneumoscope._version import __version__
 from pneumoscope.core.errors import LabelError, RadiographError, StorageError
-from pneumoscope.core.files import cache_folder, replacing, sha256
+from pneumoscope.core.files import cache_folder, printable, sha256
 from pneumoscope.core.progress import Reporter
+from pneumoscope.core.tables import save_parquet
 from pneumoscope.core.types import Canvas
 from pneumoscope.data.cache import PixelCache, SegmentWriter
 from pneumoscope.data.layouts import Entry, Listing
@@ -33,6 +35,8 @@ SCHEMA: dict[str, Any] = {
 }  # fmt: skip
 
 _WINDOW = 64
+_UNKNOWN = -1
+_MOST_LABELS, _LONGEST_LABEL = 1000, 200
 _PART_ORDER = {"test": 0, "validation": 1, "train": 2, None: 3}
 
 
@@ -49,6 +53,8 @@ class Facts:
     bits: int | None = None
     photometric: str | None = None
     perceptual_hash: str | None = None
+    format: str | None = None
+    colour: float | None = None
     reason: str | None = None
 
     @property
@@ -102,6 +108,11 @@ def require_labels(catalogue: pl.DataFrame, *, least: int = 10) -> tuple[str, ..
         shown = ", ".join(labels) or "none"
         raise LabelError(
             f"labels with usable images: {shown}; two or more are needed. Add a label."
+        )
+    if len(labels) > _MOST_LABELS or (longest := max(labels, key=len))[_LONGEST_LABEL:]:
+        what = f"{len(labels)} labels" if len(labels) > _MOST_LABELS else f"'{longest[:40]}...'"
+        raise LabelError(
+            f"{what}: at most {_MOST_LABELS} labels of {_LONGEST_LABEL} characters. Rename folders."
         )
     counts = dict(usable(catalogue)["label"].value_counts().iter_rows())
     for label in labels:
@@ -186,14 +197,22 @@ def _examine(path: str, source: Source, pixels: PixelCache | None) -> tuple[Fact
     try:
         content = source.read(path)
     except RadiographError as error:
-        reason = str(error).removeprefix(f"{path}: ")
+        reason = printable(str(error).removeprefix(f"{path}: "))
+        if _may_pass(error):
+            size = changed = _UNKNOWN
         return Facts(path, size, changed, reason=f"unreadable: {reason}"), None
     image = content.radiograph
     facts = Facts(
         path, size, changed, content.sha256, image.width, image.height, image.bits,
-        image.photometric, perceptual_hash(image),
+        image.photometric, perceptual_hash(image), image.format, image.colour,
     )  # fmt: skip
     return facts, pixels.preprocess.apply(image)[0] if pixels is not None else None
+
+
+def _may_pass(error: RadiographError) -> bool:
+    """Whether the next run may be luckier: the system refused, the content was not at fault."""
+    cause = error.__cause__
+    return isinstance(cause, MemoryError) or getattr(cause, "errno", None) is not None
 
 
 def perceptual_hash(radiograph: Radiograph) -> str:
@@ -210,7 +229,9 @@ def _known(
     entry: Entry, facts: dict[str, Facts], source: Source, pixels: PixelCache | None
 ) -> bool:
     found = facts.get(entry.path)
-    if not found or (found.bytes, found.changed_ns) != source.signature(entry.path):
+    if not found or found.bytes == _UNKNOWN:
+        return False
+    if (found.bytes, found.changed_ns) != source.signature(entry.path):
         return False
     return bool(found.reason) or pixels is None or found.image_id in pixels
 
@@ -218,8 +239,8 @@ def _known(
 def _row(entry: Entry, facts: Facts) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(SCHEMA)
     row |= {key: value for key, value in asdict(facts).items() if key in SCHEMA}
-    row |= {"image_id": facts.image_id, "path": entry.path, "label": entry.label}
-    row |= {"patient_id": entry.patient_id, "split": entry.part, "excluded": facts.reason}
+    row |= {key: value for key, value in asdict(entry).items() if key in SCHEMA}
+    row |= {"image_id": facts.image_id, "split": entry.part, "excluded": facts.reason}
     return row
 
 
@@ -254,7 +275,8 @@ class _Memory:
 
     @classmethod
     def of(cls, root: Path) -> _Memory:
-        key = sha256(str(root.resolve()).encode())[:16]
+        known_by = f"{__version__}\n{printable(root.resolve())}"
+        key = sha256(known_by.encode())[:16]
         return cls(cache_folder() / "files" / f"{key}.parquet")
 
     def load(self) -> list[Facts]:
@@ -264,11 +286,10 @@ class _Memory:
             return []  # absent or of another version: it is only a memory
 
     def save(self, facts: list[Facts], reporter: Reporter) -> None:
-        schema = {key: SCHEMA.get(key, pl.Int64) for key in Facts.__slots__}
-        schema["reason"] = pl.String
+        others = {"reason": pl.String, "format": pl.String, "colour": pl.Float64}
+        schema = {key: (SCHEMA | others).get(key, pl.Int64) for key in Facts.__slots__}
         table = pl.DataFrame([asdict(found) for found in facts], schema=schema)
         try:
-            with replacing(self.file) as temporary:
-                table.write_parquet(temporary)
+            save_parquet(table, self.file)
         except StorageError as error:
             reporter.warn(f"the next run will read the files again: {error}")

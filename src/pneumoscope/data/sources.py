@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from pneumoscope.core.errors import LayoutError, RadiographError
 from pneumoscope.core.files import sha256
-from pneumoscope.imaging.radiograph import DEFAULT_LIMITS, Limits, Radiograph, read_radiograph
+from pneumoscope.imaging.radiograph import (
+    DEFAULT_LIMITS,
+    Limits,
+    Radiograph,
+    read_file,
+    read_radiograph,
+)
 
 _MAX_ARCHIVE_BYTES = 16 * 2**30
 
@@ -63,16 +69,13 @@ class FolderSource:
 
     def read(self, path: str) -> Content:
         """Read, hash and decode one file."""
-        file = self.root / path
         try:
-            size = file.stat().st_size
-            if size > self.limits.max_bytes:
-                allowed = self.limits.max_bytes
-                raise RadiographError(f"{path}: {size} bytes; at most {allowed} are read.")
-            content = file.read_bytes()
+            content = read_file(self.root / path, self.limits)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise RadiographError(f"{path}: cannot be opened ({reason}).") from error
+        except RadiographError as error:
+            raise RadiographError(f"{path}: {error}") from error
         return Content(sha256(content), read_radiograph(content, limits=self.limits, name=path))
 
 

@@ -6,15 +6,16 @@ hash of the seed and its name, so adding images moves no group to another split.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
 
 from pneumoscope.core.errors import LabelError
-from pneumoscope.core.files import replacing
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import SplitRecipe
+from pneumoscope.core.tables import save_parquet
 from pneumoscope.data.catalogue import usable
 
 SPLITS = ("train", "validation", "calibration", "test")
@@ -34,6 +35,7 @@ def assign_splits(
     Raises:
         LabelError: a label has too few groups to be in every split.
     """
+    labels = usable(catalogue)["label"].unique().sort().to_list()
     given = _kept_parts(catalogue, recipe, reporter)
     catalogue = _seal_test(catalogue.with_columns(given.alias("split")), reporter)
     grouped = catalogue.with_columns(group=pl.coalesce("patient_id", "image_id"))
@@ -42,7 +44,7 @@ def assign_splits(
     joined = grouped.join(drawn, on="group", how="left", maintain_order="left")
     split = pl.when(pl.col("excluded").is_null()).then(pl.coalesce("split", "drawn"))
     result = joined.with_columns(split.alias("split")).select(catalogue.columns)
-    _require_every_label(result)
+    _require_every_label(result, labels)
     return result
 
 
@@ -51,8 +53,7 @@ def save_split(catalogue: pl.DataFrame, path: Path) -> None:
     table = usable(catalogue).select(
         "image_id", pl.coalesce("patient_id", "image_id").alias("group"), "split"
     )
-    with replacing(path) as temporary:
-        table.sort("image_id").write_parquet(temporary)
+    save_parquet(table.sort("image_id"), path)
 
 
 def limit_images(catalogue: pl.DataFrame, limit: int | None, *, seed: int) -> pl.DataFrame:
@@ -63,16 +64,18 @@ def limit_images(catalogue: pl.DataFrame, limit: int | None, *, seed: int) -> pl
     live = usable(catalogue)
     if limit is None or live.height <= limit:
         return catalogue
-    fraction = limit / live.height
-    place = pl.coalesce("patient_id", "image_id").map_elements(
-        lambda group: unit_hash(seed, "limit", group), return_dtype=pl.Float64
+    keyed = live.with_columns(pl.coalesce("patient_id", "image_id").alias("group"))
+    groups = keyed.group_by("group").agg(
+        pl.col("label").mode().min(), pl.col("split").first(), pl.len().alias("images")
     )
-    rank = place.rank("ordinal").over("label", "split")
-    share = (pl.len().over("label", "split") * fraction).ceil()
-    chosen = live.filter(rank <= pl.max_horizontal(share, 10))["path"]
-    left_out = pl.col("excluded").is_null() & ~pl.col("path").is_in(chosen.implode())
-    reason = pl.when(left_out).then(pl.lit("not drawn (data.limit)")).otherwise("excluded")
-    return catalogue.with_columns(reason.alias("excluded"))
+    places = [unit_hash(seed, "limit", group) for group in groups["group"]]
+    groups = groups.with_columns(pl.Series("place", places, pl.Float64)).sort("place")
+    before = (pl.col("images").cum_sum() - pl.col("images")).over("label", "split")
+    share = pl.col("images").sum().over("label", "split") * (limit / live.height)
+    chosen = groups.filter(before < share)["group"]
+    left_out = ~pl.coalesce("patient_id", "image_id").is_in(chosen.implode())
+    reason = pl.when(left_out & pl.col("excluded").is_null()).then(pl.lit("not drawn (data.limit)"))
+    return catalogue.with_columns(reason.otherwise("excluded").alias("excluded"))
 
 
 def _kept_parts(catalogue: pl.DataFrame, recipe: SplitRecipe, reporter: Reporter) -> pl.Expr:
@@ -127,7 +130,10 @@ def _draw(grouped: pl.DataFrame, recipe: SplitRecipe, seed: int) -> pl.DataFrame
     table = groups.with_columns(
         place=pl.Series(places, dtype=pl.Float64), drawn=pl.Series(drawn, dtype=pl.String)
     )
-    return _fill_empty(table, tuple(wanted)).select("group", "drawn")
+    holds = {
+        group: set(labels) for group, labels in free.group_by("group").agg("label").iter_rows()
+    }
+    return _fill_empty(table, holds, tuple(wanted)).select("group", "drawn")
 
 
 def _split_at(place: float, wanted: dict[str, float]) -> str:
@@ -138,15 +144,24 @@ def _split_at(place: float, wanted: dict[str, float]) -> str:
     return "train"
 
 
-def _fill_empty(table: pl.DataFrame, wanted: tuple[str, ...]) -> pl.DataFrame:
-    """Give every split a group of every label: a small set may leave one empty by chance."""
+def _fill_empty(
+    table: pl.DataFrame, holds: dict[str, set[str]], wanted: tuple[str, ...]
+) -> pl.DataFrame:
+    """Give every split a group of every label: a small set may leave one empty by chance.
+
+    The group comes from the split that has most groups of the label; `holds` says the labels of a
+    group's images.
+    """
     split = dict(table.select("group", "drawn").iter_rows())
-    for label in table["label"].unique().sort():
-        groups = table.filter(pl.col("label") == label).sort("place")["group"].to_list()
-        for name in wanted:
-            train = [group for group in groups if split[group] == "train"]
-            if len(train) > 1 and name not in {split[group] for group in groups}:
-                split[train[0]] = name
+    order = table.sort("place")["group"].to_list()
+    for label in sorted(set().union(*holds.values())):
+        groups = [group for group in order if label in holds[group]]
+        for name in (*wanted, "train"):
+            members = Counter(split[group] for group in groups)
+            donor, most = max(members.items(), key=lambda item: (item[1], item[0] == "train"))
+            if name not in members and most > 1:
+                moved = next(group for group in groups if split[group] == donor)
+                split[moved] = name
     drawn = pl.Series("drawn", [split[group] for group in table["group"]], dtype=pl.String)
     return table.with_columns(drawn)
 
@@ -160,12 +175,12 @@ def _say_unknown_patients(catalogue: pl.DataFrame, reporter: Reporter) -> None:
         )
 
 
-def _require_every_label(catalogue: pl.DataFrame) -> None:
+def _require_every_label(catalogue: pl.DataFrame, labels: list[str]) -> None:
     live = usable(catalogue)
-    for label in sorted(live["label"].unique()):
+    for label in labels:
         found = set(live.filter(pl.col("label") == label)["split"])
         if missing := [name for name in SPLITS if name not in found]:
             raise LabelError(
-                f"label '{label}': no image left for {', '.join(missing)}. Every split needs each "
-                "label: add patients, or give no test and validation folders."
+                f"label '{label}': no image for {', '.join(missing)}. Every split needs some of "
+                "each label: add patients, or set split.use_given: false if the folder splits."
             )

@@ -46,6 +46,9 @@ class Radiograph:
     """As stored, in Pillow's words: `1`, `L`, `I;16`, `LA`, `P`, `RGB`, `RGBA`, `CMYK`."""
     format: str
     """`png` or `jpeg`."""
+    colour: float = 0.0
+    """How far the stored channels lie apart, grey levels 0-255: mean over the picture of the
+    highest minus the lowest channel. 0 for grey storage and for grey stored as colour."""
 
     def __post_init__(self) -> None:
         shape, kind = self.pixels.shape, self.pixels.dtype

@@ -11,7 +11,15 @@ from pneumoscope.core.errors import RadiographError
 from pneumoscope.imaging import raster
 from pneumoscope.imaging.decoded import Limits, Radiograph
 
-__all__ = ["DEFAULT_LIMITS", "FORMATS", "Format", "Limits", "Radiograph", "read_radiograph"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "FORMATS",
+    "Format",
+    "Limits",
+    "Radiograph",
+    "read_file",
+    "read_radiograph",
+]
 
 
 class Format(NamedTuple):
@@ -55,15 +63,27 @@ def read_radiograph(
         raise RadiographError(" ".join(reason.splitlines())) from error
 
 
+def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The content of a regular file within the limits; a pipe or device is refused, not awaited.
+
+    Raises:
+        RadiographError: not a file, or too large.
+        OSError: as the system says.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise RadiographError("is not a file. Give a file.")
+    limits.check_bytes(status.st_size)
+    # A file may grow after it was asked for its size.
+    with path.open("rb") as file:
+        content = file.read(limits.max_bytes + 1)
+    limits.check_bytes(len(content))
+    return content
+
+
 def _content(source: Path | bytes, limits: Limits) -> bytes:
     if isinstance(source, Path):
-        status = source.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RadiographError("is not a file. Give a file.")
-        limits.check_bytes(status.st_size)
-        # A file may grow after it was asked for its size.
-        with source.open("rb") as file:
-            source = file.read(limits.max_bytes + 1)
+        return read_file(source, limits)
     limits.check_bytes(len(source))
     return source
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +113,31 @@ def to_backbone(network: nn.Module, name: str, scale: InputScale) -> Backbone:
     return Backbone(network, resolve(name), scale)
 
 
+def require_feature_maps(backbone: Backbone, size: int) -> None:
+    """Refuse a backbone that gives no feature maps `[batch, features, height, width]` at `size`.
+
+    Raises:
+        RecipeError: transformers and others whose features are no maps, or a canvas too small.
+    """
+    pixels = torch.zeros(1, 1, size, size, dtype=torch.uint8)
+    try:
+        with torch.inference_mode():
+            shape = tuple(backbone(pixels).shape)
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        raise RecipeError(_no_maps(backbone, size, "fails")) from error
+    if len(shape) != 4 or shape[1] != backbone.features or 0 in shape:
+        raise RecipeError(_no_maps(backbone, size, f"gives {list(shape)}"))
+
+
+def _no_maps(backbone: Backbone, size: int, what: str) -> str:
+    return (
+        f"model.backbone: {backbone.name} {what} on a canvas of {size} x {size}; feature maps "
+        f"[1, {backbone.features}, height, width] are needed. Choose a convolutional backbone or "
+        "another preprocess.size."
+    )
+
+
 def _stem_name(network: nn.Module) -> str:
-    first = network.pretrained_cfg["first_conv"]  # type: ignore[index]
+    config = cast("Mapping[str, Any]", network.pretrained_cfg)
+    first = config.get("first_conv") or ""
     return str(first[0] if isinstance(first, (tuple, list)) else first)

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -140,20 +140,25 @@ def _start(recipe: Recipe, store: Path, tags: Mapping[str, str], reporter: Repor
 def _open(
     recipe: Recipe, uri: str | None, store: Path, tags: Mapping[str, str], reporter: Reporter
 ) -> TrackedRun:
+    from filelock import FileLock
     from mlflow import MlflowClient
 
     location = None
     if not uri:
         store.mkdir(parents=True, exist_ok=True)
+        if "?" in str(store.resolve()):
+            raise ValueError("a '?' in the folder's name cannot be part of a SQLite address")
         uri = f"sqlite:///{(store / 'mlflow.db').resolve()}"
         location = (store / "mlartifacts").resolve().as_uri()
     client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(recipe.tracking.experiment)
-    experiment_id = (
-        experiment.experiment_id
-        if experiment
-        else client.create_experiment(recipe.tracking.experiment, artifact_location=location)
-    )
+    # Two runs that make one new store at once would both create its tables.
+    with FileLock(store / ".mlflow.lock", timeout=60) if location else nullcontext():
+        experiment = client.get_experiment_by_name(recipe.tracking.experiment)
+        experiment_id = (
+            experiment.experiment_id
+            if experiment
+            else client.create_experiment(recipe.tracking.experiment, artifact_location=location)
+        )
     run = client.create_run(experiment_id, run_name=recipe.name, tags=dict(tags))
     return TrackedRun(client, run.info.run_id, uri, reporter)
 
@@ -191,5 +196,5 @@ def _flatten(content: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _metric_name(name: str) -> str:
-    """MLflow allows letters, digits, and `_-. :/`; anything else becomes an underscore."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "_-. :/") else "_" for c in name)
+    """MLflow allows letters and digits of any script and `_-. :/`; the rest becomes underscores."""
+    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in name)

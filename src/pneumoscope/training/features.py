@@ -77,13 +77,14 @@ class Embedder:
         network = in_precision(self.backbone, self.precision)
         work = [(view, start) for view in views for start in range(0, len(ids), self.batch_size)]
         rows: dict[int, list[NDArray[np.float32]]] = {view: [] for view in views}
+        fill = self.pixels.preprocess.recipe.pad_value
         description = f"Embedding {len(ids)} images x {len(views)} views"
         with evaluating(network):
             for view, start in reporter.track(work, description, len(work)):
                 chosen = ids[start : start + self.batch_size]
                 images = torch.from_numpy(self.pixels.pixels(chosen))
                 drawn = draw(self.augment, chosen, view=view, seed=self.seed)
-                maps = network(apply(images, drawn) if view else images)
+                maps = network(apply(images, drawn, fill=fill) if view else images)
                 rows[view].append(maps.to(torch.float32).mean(dim=(2, 3)).numpy())
         return {view: np.concatenate(parts) for view, parts in rows.items()}
 

@@ -72,7 +72,7 @@ def run_probe(
     stepper = torch.optim.AdamW(
         head.parameters(), lr=optimizer.learning_rate, weight_decay=optimizer.weight_decay
     )
-    best_loss, best_state, best_epoch = math.inf, head.state_dict(), 0
+    best_loss, best_state, best_epoch = math.inf, copy.deepcopy(head.state_dict()), 0
     history: list[Epoch] = []
     with seeded(seed, "probe"):
         for number in range(1, phase.epochs + 1):
@@ -81,6 +81,7 @@ def run_probe(
                 logits = head(data.validation[:, 0])
                 validation_loss = float(loss(logits, data.validation_truth))
                 auc = score(logits)
+            _require_finite(validation_loss, number)
             better = validation_loss < best_loss
             if better:
                 best_loss, best_epoch = validation_loss, number
@@ -110,15 +111,17 @@ def _train_epoch(
     for chosen in _shuffled(images * views, phase.batch_size, seed, number):
         rows, view = chosen // views, chosen % views
         value = loss(head(data.train[rows, view]), data.train_truth[rows])
-        if not torch.isfinite(value):
-            raise TrainingError(
-                f"epoch {number}: the loss is {value.item()}. Lower optimizer.learning_rate."
-            )
+        _require_finite(value.item(), number)
         stepper.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         stepper.step()
         total += value.item() * len(chosen)
     return total / (images * views)
+
+
+def _require_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(f"epoch {epoch}: the loss is {loss}. Lower optimizer.learning_rate.")
 
 
 def _shuffled(count: int, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:

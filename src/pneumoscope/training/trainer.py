@@ -19,6 +19,7 @@ from pneumoscope.evaluation.metrics import compute
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.models.classifier import Classifier, build_classifier
 from pneumoscope.models.weights import WeightsRecord
+from pneumoscope.models.zoo import require_feature_maps
 from pneumoscope.training.allocator import keep_freed_memory
 from pneumoscope.training.balance import label_weights
 from pneumoscope.training.features import Embedder
@@ -61,6 +62,7 @@ def train_classifier(
     """
     keep_freed_memory()
     built = build_classifier(recipe.model, labels, seed=recipe.seed)
+    require_feature_maps(built.classifier.backbone, recipe.preprocess.size)
     precision = choose_precision(
         built.classifier.backbone,
         size=recipe.preprocess.size,

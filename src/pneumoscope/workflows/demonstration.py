@@ -11,7 +11,7 @@ from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.data.download import fetch, find_data_set
 from pneumoscope.data.phantoms import write_phantoms
 from pneumoscope.workflows.results import TrainResult
-from pneumoscope.workflows.training import QUICK, train
+from pneumoscope.workflows.training import quickened, train
 
 _PATIENTS = 400
 
@@ -39,7 +39,8 @@ def demo(
     if data:
         shown.say(f"Data: the radiographs given, {data.name or data}.")
     changes = {"name": "demo", "seed": seed, "data.path": str(chosen)}
-    recipe = override(Recipe(), {**(QUICK if quick else {}), **changes})
+    recipe = override(Recipe(), changes)
+    recipe = quickened(recipe) if quick else recipe
     return train(recipe, output=output, reporter=reporter, notices=shown.notices)
 
 

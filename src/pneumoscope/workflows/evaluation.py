@@ -14,7 +14,7 @@ from pneumoscope.core.files import staged_folder
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import EvaluateRecipe
-from pneumoscope.data.catalogue import counts_table, usable
+from pneumoscope.data.catalogue import counts_table, fingerprint, usable
 from pneumoscope.reporting.report import ReportInput
 from pneumoscope.workflows.assess import (
     data_name,
@@ -69,6 +69,7 @@ def evaluate(
         rows = usable(catalogue).sort("image_id")
         if rows.is_empty():
             raise LabelError(f"{data}: no usable image ({chosen}). See the reasons above.")
+        _say_if_trained_on(predictor, prepared.catalogue, noting)
         predictions = predict_rows(predictor, prepared.pixels, rows, reporter=noting)
         metrics = measure(
             predictions,
@@ -110,13 +111,28 @@ def _choose(
     return catalogue.with_columns(pl.lit(chosen).alias("split")), chosen
 
 
+def _say_if_trained_on(predictor: Predictor, catalogue: pl.DataFrame, reporter: Reporter) -> None:
+    if fingerprint(catalogue) == predictor.bundle.spec.training.fingerprint:
+        reporter.warn(
+            "these are the images the bundle was trained on; only its own test split "
+            "(in the training's report) says how good it is."
+        )
+
+
+def _same_label(label: str, labels: tuple[str, ...]) -> str:
+    """The bundle's label of this name, or the only one that differs in case; else nothing."""
+    if label in labels:
+        return label
+    alike = [known for known in labels if known.lower() == label.lower()]
+    return alike[0] if len(alike) == 1 else ""
+
+
 def _map_labels(
     catalogue: pl.DataFrame, labels: tuple[str, ...], label_map: Mapping[str, str]
 ) -> pl.DataFrame:
     """The catalogue with the bundle's label names; the same name in another case is the same."""
-    known = {label.lower(): label for label in labels}
     found = usable(catalogue)["label"].unique().sort().to_list()
-    names = {label: label_map.get(label, known.get(label.lower(), "")) for label in found}
+    names = {label: label_map.get(label) or _same_label(label, labels) for label in found}
     for label, name in names.items():
         if name not in labels:
             raise LabelError(

@@ -10,8 +10,9 @@ import polars as pl
 
 from pneumoscope.bundle.predictor import Prediction, Predictor
 from pneumoscope.core.errors import InputError, StorageError
-from pneumoscope.core.files import replacing
+from pneumoscope.core.files import is_there, printable
 from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.layouts import image_paths
 from pneumoscope.imaging.overlay import overlay, save_png
 
@@ -22,11 +23,13 @@ class Answered:
 
     prediction: Prediction
     overlay: Path | None
+    asked: bool
 
     def row(self, labels: Sequence[str]) -> dict[str, object]:
-        """The columns of the contract, and `saliency` where an overlay was written."""
+        """The columns of the contract, and `saliency` (path or null) if overlays were asked for."""
         row = self.prediction.row(labels)
-        return row if self.overlay is None else {**row, "saliency": str(self.overlay)}
+        drawn = None if self.overlay is None else printable(self.overlay)
+        return {**row, "saliency": drawn} if self.asked else row
 
 
 def predict(
@@ -52,8 +55,9 @@ def predict(
     """
     shown = reporter or Silent()
     predictor = Predictor.open(bundle, runtime=runtime)
-    images = _find(paths)
+    images = _find(paths, saliency)
     if saliency:
+        _check_distinct(images)
         _make(saliency)
     shown.say(f"{len(images)} images; model {predictor.model_id} in {predictor.runtime}.")
     return predictor.labels, _answers(predictor, images, saliency, shown)
@@ -71,11 +75,7 @@ def save_table(rows: Sequence[dict[str, object]], labels: Sequence[str], path: P
     numbers = {"familiarity": pl.Float64, "gate_score": pl.Float64, "milliseconds": pl.Float64}
     columns = dict.fromkeys(rows[0], pl.String) | probabilities | numbers
     table = pl.DataFrame(list(rows), schema={name: columns[name] for name in rows[0]})
-    with replacing(path) as temporary:
-        if path.suffix.lower() == ".csv":
-            table.write_csv(temporary)
-        else:
-            table.write_parquet(temporary)
+    (save_csv if path.suffix.lower() == ".csv" else save_parquet)(table, path)
 
 
 def check_table_path(path: Path) -> None:
@@ -84,19 +84,32 @@ def check_table_path(path: Path) -> None:
         raise InputError(f"{path}: ends in '{path.suffix}'; allowed: .csv, .parquet. Rename it.")
 
 
-def _find(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Every image, with its place relative to the path it was found under."""
+def _find(paths: Sequence[Path], overlays: Path | None) -> dict[Path, Path]:
+    """Every image but earlier overlays, with its place relative to where it was found."""
     found: dict[Path, Path] = {}
     for path in paths:
-        if not path.exists():
+        if not is_there(path):
             raise InputError(f"{path}: does not exist. Give image files or folders.")
         for image in image_paths(path):
+            if overlays and image.is_relative_to(overlays) and overlays != path:
+                continue
             inside = image.relative_to(path) if path.is_dir() else Path(image.name)
             found.setdefault(image, inside)
     if not found:
         shown = ", ".join(map(str, paths))
         raise InputError(f"{shown}: no image found (.png, .jpg, .jpeg). Give files or folders.")
     return found
+
+
+def _check_distinct(images: dict[Path, Path]) -> None:
+    """Refuse, before any work, to draw two images into one file."""
+    first: dict[Path, Path] = {}
+    for image, inside in images.items():
+        if (other := first.setdefault(inside, image)) != image:
+            raise InputError(
+                f"{other} and {image}: their overlays would both be {inside}. "
+                "Give the folder above both, or predict them apart."
+            )
 
 
 def _make(folder: Path) -> None:
@@ -116,7 +129,7 @@ def _answers(
     for prediction in reporter.track(answers, "Answering", len(images)):
         written = None
         if folder and prediction.radiograph is not None and prediction.saliency is not None:
-            inside = images[Path(prediction.path)]
+            inside = images[prediction.source]
             written = folder / inside.with_name(f"{inside.name}.png")
             save_png(overlay(prediction.radiograph, prediction.saliency), written)
-        yield Answered(prediction, written)
+        yield Answered(prediction, written, asked=folder is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import polars as pl
 
-from pneumoscope.bundle.archive import Bundle
-from pneumoscope.bundle.export import export_bundle
+from pneumoscope.bundle.archive import ONNX, Bundle
+from pneumoscope.bundle.export import check_parity, export_bundle
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import RecipeError
-from pneumoscope.core.files import replacing, staged_folder, write_text
+from pneumoscope.core.files import staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
+from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.catalogue import counts_table, fingerprint, require_labels, usable
 from pneumoscope.data.split import assign_splits, limit_images, save_split
 from pneumoscope.evaluation.calibration import fit_temperature
@@ -41,13 +43,25 @@ from pneumoscope.workflows.results import TrainResult
 
 _PARITY_IMAGES = 16
 
-QUICK: Mapping[str, object] = {
+QUICK: Mapping[str, int] = {
     "data.limit": 400,
     "phases.0.views": 1,
     "phases.0.epochs": 20,
     "evaluate.resamples": 500,
 }
 """What `--quick` changes: a small but complete pass."""
+
+
+def quickened(recipe: Recipe) -> Recipe:
+    """The recipe made small: what is smaller already stays."""
+    phase = recipe.phases[0]
+    present = {
+        "data.limit": recipe.data.limit or math.inf,
+        "phases.0.views": phase.views,
+        "phases.0.epochs": phase.epochs,
+        "evaluate.resamples": recipe.evaluate.resamples,
+    }
+    return override(recipe, {name: int(min(v, present[name])) for name, v in QUICK.items()})
 
 
 def train(
@@ -161,7 +175,10 @@ def _export(
         f"Temperature {fit.temperature:.3f} from {fit.n_images} calibration images: log loss "
         f"{fit.log_loss_before:.3f} to {fit.log_loss_after:.3f}."
     )
-    return bundle.with_temperature(fit.temperature)
+    served = check_parity(
+        trained.classifier, bundle.files[ONNX], examples, temperature=fit.temperature
+    )
+    return bundle.with_temperature(fit.temperature, served)
 
 
 def _facts(
@@ -240,10 +257,8 @@ def _write_records(
     write_text(stage / "model_card.md", card)
     save_recipe(recipe, stage / "recipe.yaml")
     save_split(catalogue, stage / "split.parquet")
-    with replacing(stage / "catalogue.parquet") as temporary:
-        catalogue.write_parquet(temporary)
-    with replacing(stage / "history.csv") as temporary:
-        history.write_csv(temporary)
+    save_parquet(catalogue, stage / "catalogue.parquet")
+    save_csv(history, stage / "history.csv")
 
 
 def _card(

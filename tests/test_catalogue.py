@@ -167,3 +167,11 @@ def test_a_damaged_index_is_ignored(folder: Path) -> None:
     again = PixelCache(Preprocess())
     catalogue_of(folder, again)
     assert len(again) == count
+
+
+def test_a_name_that_is_no_text_is_listed_and_left_out(folder: Path) -> None:
+    image = sorted((folder / "NORMAL").iterdir())[0]
+    shutil.copy(image, folder / "NORMAL" / os.fsdecode(b"caf\xe9.png"))
+    left_out = catalogue_of(folder).filter(pl.col("excluded").is_not_null())
+    assert left_out["path"].to_list() == ["NORMAL/caf\\udce9.png"]
+    assert "Rename the file" in left_out["excluded"].item()

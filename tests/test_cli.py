@@ -28,7 +28,7 @@ def run(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedPro
 
 
 def test_the_commands_of_the_design_are_there() -> None:
-    assert {"demo", "train", "evaluate", "predict"} <= set(COMMANDS)
+    assert {"audit", "demo", "train", "evaluate", "predict"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
+import time
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pneumoscope.core.errors import LayoutError
-from pneumoscope.data.layouts import image_paths, recognise
+from pneumoscope.data.layouts import LAYOUTS, image_paths, recognise
 from pneumoscope.data.patients import patient_from_name
 
 
@@ -58,17 +62,74 @@ def test_medmnist(tmp_path: Path) -> None:
         assert listing.entries[-1].path == "pneumoniamnist_224.npz#test/2"
 
 
-def test_a_pickled_archive_is_refused(tmp_path: Path) -> None:
-    array = np.array([{"a": 1}], dtype=object)
-    np.savez(tmp_path / "x.npz", train_images=array, train_labels=array)
-    with pytest.raises(LayoutError, match="cannot be read"):
-        recognise(tmp_path / "x.npz")
+def archive_with(path: Path, **changes: Any) -> Path:
+    arrays = {"train_images": np.zeros((3, 8, 8), np.uint8), "train_labels": np.zeros((3, 1), int)}
+    np.savez_compressed(path, **(arrays | changes))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"train_images": np.array([{"a": 1}], dtype=object)}, "cannot be read"),
+        ({"train_labels": np.array([{"a": 1}], dtype=object)}, "cannot be read"),
+        ({"train_images": np.zeros((3, 8, 8, 3), np.uint8)}, "colour images"),
+        ({"train_images": np.zeros((3, 8, 8), np.float32)}, "of uint8 is supported"),
+        ({"train_labels": np.zeros((3, 14), int)}, "one label per image"),
+        ({"train_labels": np.zeros((3, 1))}, "integers are supported"),
+        ({"train_labels": np.zeros((2, 1), int)}, "3 images and 2 labels"),
+        ({"train_images": np.zeros((1, 9000, 9000), np.uint8)}, "no radiographs do"),
+    ],
+)
+def test_an_archive_that_cannot_be_used_says_why(
+    changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LayoutError, match=reason) as caught:
+        recognise(archive_with(tmp_path / "x.npz", **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_may_claim_a_petabyte_and_gets_a_reason(tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    with zipfile.ZipFile(archive_with(tmp_path / "good.npz")) as good:
+        content = {name: good.read(name) for name in good.namelist()}
+    claim = "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000, 1000, 1000), }"
+    header = b"\x93NUMPY\x01\x00\x76\x00" + claim.ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("train_images.npy", header)
+        archive.writestr("train_labels.npy", content["train_labels.npy"])
+    with pytest.raises(LayoutError, match="its size another"):
+        recognise(file)
+
+
+def test_mutated_archives_are_listed_or_refused_in_one_line(tmp_path: Path) -> None:
+    content = archive_with(tmp_path / "good.npz").read_bytes()
+    generator = np.random.default_rng(5)
+    refused: list[str] = []
+    for _ in range(300):
+        damaged = bytearray(content)
+        for place in generator.integers(0, len(content), 3):
+            damaged[place] = generator.integers(0, 256)
+        cut = int(generator.integers(1, len(content) + 200))
+        (tmp_path / "bad.npz").write_bytes(damaged[:cut])
+        try:
+            recognise(tmp_path / "bad.npz")
+        except LayoutError as error:
+            refused.append(str(error))
+    assert len(refused) > 100
+    assert not any("\n" in reason for reason in refused)
+
+
+def test_a_broken_archive_beside_label_folders_is_no_obstacle(tmp_path: Path) -> None:
+    put(tmp_path / "NORMAL" / "a.png")
+    (tmp_path / "weights.npz").write_bytes(b"not a zip")
+    assert recognise(tmp_path).layout == "class_folders"
 
 
 def test_ambiguity_names_the_candidates(tmp_path: Path) -> None:
     put(tmp_path / "NORMAL" / "a.png")
     put(tmp_path / "train" / "NORMAL" / "a.png")
-    with pytest.raises(LayoutError, match=r"class_folders, split_folders.*--layout"):
+    with pytest.raises(LayoutError, match=r"class_folders \(.*split_folders \(.*data\.layout"):
         recognise(tmp_path)
     assert recognise(tmp_path, layout="class_folders").layout == "class_folders"
 
@@ -99,3 +160,95 @@ def test_image_paths_do_not_follow_links_to_folders(tmp_path: Path) -> None:
     put(tmp_path / "a" / "x.png")
     (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert image_paths(tmp_path) == [tmp_path / "a" / "x.png"]
+
+
+def test_what_is_no_image_file_but_called_so_is_listed_unless_a_folder(tmp_path: Path) -> None:
+    """Reading gives the reason: it is not hidden. A folder is only badly named."""
+    put(tmp_path / "NORMAL" / "a.png")
+    os.mkfifo(tmp_path / "NORMAL" / "pipe.png")
+    (tmp_path / "NORMAL" / "folder.png").mkdir()
+    (tmp_path / "NORMAL" / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "NORMAL" / "self.png").symlink_to(tmp_path / "NORMAL" / "self.png")
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    paths = [entry.path for entry in recognise(tmp_path).entries]
+    assert paths == [
+        "NORMAL/a.png", "NORMAL/dead.png", "NORMAL/pipe.png", "NORMAL/self.png",
+    ]  # fmt: skip
+
+
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "NORMAL" / "a.png")
+    scan = os.scandir
+
+    def refusing(path: Path) -> Any:
+        if Path(path).name == "NORMAL":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(LayoutError, match=r"NORMAL: cannot be read \(Permission denied\)"):
+        recognise(tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_an_entry(tmp_path: Path) -> None:
+    put(tmp_path / "NORMAL" / "a.png")
+    (tmp_path / "NORMAL" / os.fsdecode(b"\xff.png")).touch()
+    paths = [os.fsencode(entry.path) for entry in recognise(tmp_path).entries]
+    assert paths == [b"NORMAL/a.png", b"NORMAL/\xff.png"]
+
+
+def test_labels_have_one_spelling_and_sources_a_default(tmp_path: Path) -> None:
+    put(tmp_path / "NORMAL" / "a.png")
+    put(tmp_path / "Normal" / "b.png")
+    listing = recognise(tmp_path, source="here")
+    assert {entry.label for entry in listing.entries} == {"NORMAL"}
+    assert {entry.source for entry in listing.entries} == {"here"}
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        (["a.png", "b.png"], "one folder per label"),
+        (["train/a.png", "test/b.png"], "no folder inside them holds images"),
+        (["data/NORMAL/a.png"], "Perhaps .*data is meant"),
+        (["images/a.png", "masks/a.png"], "one label of radiography_database"),
+    ],
+)
+def test_a_near_miss_helps(files: list[str], hint: str, tmp_path: Path) -> None:
+    for name in files:
+        put(tmp_path / name)
+    with pytest.raises(LayoutError, match=hint):
+        recognise(tmp_path)
+
+
+def test_a_layout_that_is_not_known_and_columns_for_one_without_a_table(tmp_path: Path) -> None:
+    put(tmp_path / "NORMAL" / "a.png")
+    with pytest.raises(LayoutError, match="allowed: auto, class_folders"):
+        recognise(tmp_path, layout="class_folder")
+    with pytest.raises(LayoutError, match="reads no table"):
+        recognise(tmp_path, layout="class_folders", columns={"path": "file"})
+
+
+def test_the_recipe_allows_exactly_the_layouts_and_columns_there_are() -> None:
+    from typing import get_args
+
+    from pneumoscope.core.recipe import CatalogueColumn, DataRecipe
+    from pneumoscope.data.layouts.columns import KNOWN
+
+    allowed = get_args(DataRecipe.model_fields["layout"].annotation)
+    assert set(allowed) == {"auto", *(known.name for known in LAYOUTS)}
+    assert set(get_args(CatalogueColumn)) == set(KNOWN)
+
+
+def test_listing_is_linear(tmp_path: Path) -> None:
+    """Ten times the files take about ten times as long; quadratic work would take a hundred."""
+    seconds = []
+    for count in (2_000, 20_000):
+        folder = tmp_path / str(count) / "NORMAL"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            (folder / f"{number}.png").touch()
+        start = time.perf_counter()
+        assert len(recognise(folder.parent).entries) == count
+        seconds.append(time.perf_counter() - start)
+    assert seconds[1] < 40 * seconds[0]

@@ -2,8 +2,8 @@
 
 >>> import pneumoscope as ps
 >>> sorted(ps.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['PneumoscopeError', 'Predictor', 'Recipe', '__version__', 'demo', 'evaluate', 'load_bundle',
- 'load_recipe', 'predict', 'train']
+['PneumoscopeError', 'Predictor', 'Recipe', '__version__', 'audit', 'demo', 'evaluate',
+ 'load_bundle', 'load_recipe', 'predict', 'train']
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from pneumoscope.bundle.predictor import Predictor, load_bundle
     from pneumoscope.core.errors import PneumoscopeError
     from pneumoscope.core.recipe import Recipe, load_recipe
-    from pneumoscope.workflows import demo, evaluate, predict, train
+    from pneumoscope.workflows import audit, demo, evaluate, predict, train
 
 __all__ = [
     "PneumoscopeError",
     "Predictor",
     "Recipe",
     "__version__",
+    "audit",
     "demo",
     "evaluate",
     "load_bundle",
@@ -37,6 +38,7 @@ _HOMES = {
     "PneumoscopeError": "pneumoscope.core.errors",
     "Predictor": "pneumoscope.bundle.predictor",
     "Recipe": "pneumoscope.core.recipe",
+    "audit": "pneumoscope.workflows.auditing",
     "demo": "pneumoscope.workflows.demonstration",
     "evaluate": "pneumoscope.workflows.evaluation",
     "load_bundle": "pneumoscope.bundle.predictor",

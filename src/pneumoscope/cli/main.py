@@ -93,6 +93,40 @@ def demo(
 
 
 @app.command()
+def audit(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Radiograph folders.")],
+    output: Output = None,
+    layout: Layout = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Exit 1 on this severity or check; repeat for more."),
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write split.parquet: a split without leaks.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what would make results untrue: copies, leaks, shortcuts, broken files.
+
+    Example: pneumoscope audit radiography chest_xray --fail-on error --fix
+    """
+    from pneumoscope import workflows
+    from pneumoscope.cli.issues import show_audit
+
+    result = workflows.audit(
+        data,
+        output=output,
+        layout=layout or "auto",
+        fail_on=fail_on or [],
+        fix=fix,
+        seed=seed,
+        reporter=TerminalReporter(quiet=as_json),
+    )
+    show_audit(result, as_json=as_json)
+
+
+@app.command()
 def train(
     source: Annotated[Path, typer.Argument(metavar="RECIPE|DATA", help="YAML file, or a folder.")],
     output: Output = None,

@@ -57,6 +57,9 @@ class SplitRecipe(Section):
     test: Fraction = 0.15
     use_given: bool = True
     """Keep a test part (and a validation part of useful size) that the folder brings."""
+    file: str | None = None
+    """A frozen split (Parquet: image_id, group, split), as `audit --fix` writes it; images it does
+    not name are left out."""
 
     @model_validator(mode="after")
     def _leaves_a_training_part(self) -> SplitRecipe:

@@ -76,6 +76,11 @@ def build_catalogue(
     Raises:
         StorageError: the cache cannot be written.
     """
+    return assemble(listing, scan(listing, pixels=pixels, reporter=reporter))
+
+
+def scan(listing: Listing, *, pixels: PixelCache | None, reporter: Reporter) -> list[Facts]:
+    """What reading each entry told, in their order; files known from before are not opened."""
     memory = _Memory.of(listing.source.root)
     facts = {known.path: known for known in memory.load()}
     new = [entry for entry in listing.entries if not _known(entry, facts, listing.source, pixels)]
@@ -83,8 +88,20 @@ def build_catalogue(
         fresh = _examine_all(new, listing.source, pixels, reporter)
         facts |= {found.path: found for found in fresh}
         memory.save(list(facts.values()), reporter)
-    rows = [_row(entry, facts[entry.path]) for entry in listing.entries]
-    return validate(_without_copies(pl.DataFrame(rows, schema=SCHEMA)))
+    return [facts[printable(entry.path)] for entry in listing.entries]
+
+
+def files_table(facts: Sequence[Facts]) -> pl.DataFrame:
+    """What files are like outside their pixels: `path`, `bytes`, `format`, `colour`."""
+    schema = {"path": pl.String, "bytes": pl.Int64, "format": pl.String, "colour": pl.Float64}
+    rows = [{name: getattr(found, name) for name in schema} for found in facts]
+    return pl.DataFrame(rows, schema=schema)
+
+
+def assemble(listing: Listing, facts: Sequence[Facts]) -> pl.DataFrame:
+    """The catalogue of the entries and what reading them told, copies excluded."""
+    rows = [_row(entry, found) for entry, found in zip(listing.entries, facts, strict=True)]
+    return validate(without_copies(pl.DataFrame(rows, schema=SCHEMA)))
 
 
 def usable(catalogue: pl.DataFrame) -> pl.DataFrame:
@@ -193,6 +210,9 @@ def _windowed(
 
 
 def _examine(path: str, source: Source, pixels: PixelCache | None) -> tuple[Facts, Canvas | None]:
+    if (shown := printable(path)) != path:
+        reason = "unreadable: the file's name is not UTF-8 text. Rename the file."
+        return Facts(shown, _UNKNOWN, _UNKNOWN, reason=reason), None
     size, changed = source.signature(path)
     try:
         content = source.read(path)
@@ -240,11 +260,12 @@ def _row(entry: Entry, facts: Facts) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(SCHEMA)
     row |= {key: value for key, value in asdict(facts).items() if key in SCHEMA}
     row |= {key: value for key, value in asdict(entry).items() if key in SCHEMA}
-    row |= {"image_id": facts.image_id, "split": entry.part, "excluded": facts.reason}
+    row |= {"path": facts.path, "label": printable(entry.label), "image_id": facts.image_id}
+    row |= {"split": entry.part, "excluded": facts.reason}
     return row
 
 
-def _without_copies(catalogue: pl.DataFrame) -> pl.DataFrame:
+def without_copies(catalogue: pl.DataFrame) -> pl.DataFrame:
     """Exclude byte-identical copies, keeping the one in test first; all, if labels disagree."""
     order = pl.col("split").replace_strict(_PART_ORDER, default=3, return_dtype=pl.Int64)
     keyed = catalogue.with_row_index("row").with_columns(order.alias("order"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +131,8 @@ def read_array(path: Path, name: str) -> NDArray[np.uint8]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             array: NDArray[np.uint8] = archive[name]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
+    ) as error:  # fmt: skip
         raise LayoutError(f"{path}: {name} cannot be read ({error}). Download it again.") from error
     return array

@@ -48,6 +48,44 @@ def assign_splits(
     return result
 
 
+def apply_split(catalogue: pl.DataFrame, path: Path, *, reporter: Reporter) -> pl.DataFrame:
+    """The catalogue under the frozen split in `path`; images it does not name are excluded.
+
+    Raises:
+        LabelError: not a split file, a group in two splits, or a label missing from a split.
+    """
+    frozen = _read_split(path)
+    labels = usable(catalogue)["label"].unique().sort().to_list()
+    joined = catalogue.drop("split").join(
+        frozen.select("image_id", "split"), on="image_id", how="left", maintain_order="left"
+    )
+    unnamed = pl.col("excluded").is_null() & pl.col("split").is_null()
+    if count := joined.filter(unnamed).height:
+        reporter.warn(f"{count} images are not in {path.name}: excluded. Audit the data again.")
+    reason = pl.when(unnamed).then(pl.lit("not in the split file")).otherwise("excluded")
+    result = joined.with_columns(reason.alias("excluded")).select(catalogue.columns)
+    _require_every_label(result, labels)
+    return result
+
+
+def _read_split(path: Path) -> pl.DataFrame:
+    try:
+        frozen = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LabelError(f"{path}: cannot be read ({reason}). Give a split file.") from error
+    if set(frozen.columns) != {"image_id", "group", "split"}:
+        raise LabelError(
+            f"{path}: has columns {frozen.columns}; image_id, group, split are needed."
+        )
+    if unknown := sorted(set(frozen["split"]) - set(SPLITS)):
+        raise LabelError(f"{path}: split '{unknown[0]}'; allowed: {', '.join(SPLITS)}.")
+    crossing = frozen.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
+    if crossing.height or frozen["image_id"].n_unique() != frozen.height:
+        raise LabelError(f"{path}: a group or image is in several splits. Write it again.")
+    return frozen
+
+
 def save_split(catalogue: pl.DataFrame, path: Path) -> None:
     """Write the split file: `image_id`, `group`, `split` of every usable image."""
     table = usable(catalogue).select(

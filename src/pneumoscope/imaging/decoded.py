@@ -41,11 +41,12 @@ class Radiograph:
     pixels: GreyImage
     """`[height, width]`, upright, bright = dense."""
     bits: int
-    """Of the stored grey levels; 8 or 16 for PNG and JPEG."""
+    """Of the stored grey levels: 8 or 16 for PNG and JPEG, 1 to 32 for DICOM."""
     photometric: str
-    """As stored, in Pillow's words: `1`, `L`, `I;16`, `LA`, `P`, `RGB`, `RGBA`, `CMYK`."""
+    """As stored, in Pillow's words: `1`, `L`, `I;16`, `LA`, `P`, `RGB`, `RGBA`, `CMYK`; or
+    `MONOCHROME1`, `MONOCHROME2`."""
     format: str
-    """`png` or `jpeg`."""
+    """`png`, `jpeg` or `dicom`."""
     colour: float = 0.0
     """How far the stored channels lie apart, grey levels 0-255: mean over the picture of the
     highest minus the lowest channel. 0 for grey storage and for grey stored as colour."""

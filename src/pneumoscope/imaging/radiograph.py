@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pneumoscope.core.errors import RadiographError
-from pneumoscope.imaging import raster
+from pneumoscope.imaging import dicom, raster
 from pneumoscope.imaging.decoded import Limits, Radiograph
 
 __all__ = [
@@ -33,6 +33,7 @@ class Format(NamedTuple):
 FORMATS = (
     Format("PNG", raster.is_png, raster.decode_png),
     Format("JPEG", raster.is_jpeg, raster.decode_jpeg),
+    Format("DICOM", dicom.is_dicom, dicom.decode_dicom),
 )
 
 DEFAULT_LIMITS = Limits()

@@ -1,9 +1,19 @@
 """The public Python API: what a command does, without the command line."""
 
+from pneumoscope.workflows.auditing import AuditResult, audit
 from pneumoscope.workflows.demonstration import demo
 from pneumoscope.workflows.evaluation import evaluate
 from pneumoscope.workflows.prediction import predict
 from pneumoscope.workflows.results import EvaluateResult, TrainResult
 from pneumoscope.workflows.training import train
 
-__all__ = ["EvaluateResult", "TrainResult", "demo", "evaluate", "predict", "train"]
+__all__ = [
+    "AuditResult",
+    "EvaluateResult",
+    "TrainResult",
+    "audit",
+    "demo",
+    "evaluate",
+    "predict",
+    "train",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +28,25 @@ class Prepared:
     pixels: PixelCache
 
 
-def prepare(path: Path, preprocess: Preprocess, *, layout: str, reporter: Reporter) -> Prepared:
+def prepare(
+    path: Path,
+    preprocess: Preprocess,
+    *,
+    layout: str,
+    columns: Mapping[str, str] | None = None,
+    source: str | None = None,
+    reporter: Reporter,
+) -> Prepared:
     """Recognise, read and cache a data folder, saying what was understood and left out.
 
     Raises:
         LayoutError: the folder does not say what its images are.
         StorageError: the cache cannot be written.
     """
-    listing = recognise(path, layout=layout)
+    listing = recognise(path, layout=layout, columns=columns, source=source)
     reporter.say(f"Layout: {listing.layout} ({listing.why}), {len(listing.entries)} images.")
+    for note in listing.notes:
+        reporter.warn(note)
     pixels = PixelCache(preprocess)
     catalogue = build_catalogue(listing, pixels=pixels, reporter=reporter)
     _say_excluded(catalogue, reporter)

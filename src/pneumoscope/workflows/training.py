@@ -21,7 +21,7 @@ from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.catalogue import counts_table, fingerprint, require_labels, usable
-from pneumoscope.data.split import assign_splits, limit_images, save_split
+from pneumoscope.data.split import apply_split, assign_splits, limit_images, save_split
 from pneumoscope.evaluation.calibration import fit_temperature
 from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.imaging.preprocess import Preprocess
@@ -115,11 +115,20 @@ def _default_output(name: str) -> Path:
 
 def _prepare(recipe: Recipe, reporter: Reporter) -> tuple[Prepared, tuple[str, ...]]:
     preprocess = Preprocess(recipe.preprocess)
-    path, layout = Path(str(recipe.data.path)), recipe.data.layout
-    prepared = prepare(path, preprocess, layout=layout, reporter=reporter)
+    prepared = prepare(
+        Path(str(recipe.data.path)),
+        preprocess,
+        layout=recipe.data.layout,
+        columns={str(name): column for name, column in recipe.data.columns.items()},
+        source=recipe.data.source,
+        reporter=reporter,
+    )
     labels = require_labels(prepared.catalogue)
     limited = limit_images(prepared.catalogue, recipe.data.limit, seed=recipe.seed)
-    split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
+    if recipe.split.file is None:
+        split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
+    else:
+        split = apply_split(limited, Path(recipe.split.file), reporter=reporter)
     counts = counts_table(split).group_by("split", maintain_order=True).agg(pl.col("images").sum())
     shown = ", ".join(f"{name} {images}" for name, images in counts.iter_rows())
     reporter.say(f"Split by patient: {shown} images; labels {', '.join(labels)}.")

@@ -1,0 +1,1 @@
+"""The audit's checks: what is wrong with a data set before anything is learnt from it."""

@@ -1,0 +1,63 @@
+"""The vocabulary of the audit: an issue is something it found, said so that one can act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Severity = Literal["info", "warning", "error"]
+
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
+"""From what is good to know to what makes every figure doubtful."""
+
+Fact: TypeAlias = float | int | str | None
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Something the audit found."""
+
+    check: str
+    """The name of the check in the registry."""
+    severity: Severity
+    title: str
+    message: str
+    """One to three sentences: what, how many, why it matters, what to do."""
+    paths: tuple[str, ...] = ()
+    """Catalogue paths concerned, sorted."""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    """The numbers behind the message."""
+
+    def to_json(self) -> dict[str, object]:
+        """The issue as JSON's own types."""
+        return {
+            "check": self.check, "severity": self.severity, "title": self.title,
+            "message": self.message, "paths": list(self.paths), "facts": dict(self.facts),
+        }  # fmt: skip
+
+
+def sorted_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths, each once, sorted."""
+    return tuple(sorted(set(paths)))
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun in the right form.
+
+    >>> count(1, "image"), count(2100, "image")
+    ('1 image', '2,100 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in words a reader takes in: no false precision, never a rounded-away rest.
+
+    >>> percent(0.2534), percent(0.0004), percent(1.0)
+    ('25 %', '0.04 %', '100 %')
+    """
+    value = 100 * fraction
+    if 1 <= value <= 99 or value in (0, 100):
+        return f"{value:.0f} %"
+    return f"{value:.3g} %" if value < 1 else f"{value:.1f} %"

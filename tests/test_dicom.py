@@ -861,6 +861,11 @@ def test_endless_elements_and_nesting_are_refused() -> None:
     assert "1,000,000 elements" in refused(start + b"\x09\0\x10\0LO\0\0" * 1_000_001)
     nest = b"\x09\0\x10\0SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
     assert "nested levels" in refused(start + nest * 5000)
+    many = encapsulate([bytes(8)], has_bot=False)[:8] + b"\xfe\xff\0\xe0\0\0\0\0" * 1_000_001
+    content = dicom(scene(8), data=many, syntax=uid.JPEGLSLossless)
+    assert "1,000,000 elements" in refused(content)
+    filled = b"\xff\xd8" + b"\xff" * 100_000
+    assert "damaged" in refused(compressed(scene(8), filled, uid.JPEGBaseline8Bit))
 
 
 def coding_style(frame: bytes, side: int) -> bytes:
@@ -907,6 +912,12 @@ def test_a_decoder_that_crashes_or_never_ends_is_a_reason(
     program.write_text("import sys; sys.exit(3)")
     assert "python-gdcm" in refused(content)
     run = subprocess.run
+
+    def exhausted(*arguments: Any, **options: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "run", exhausted)
+    assert "Resource temporarily unavailable" in refused(content)
 
     def impatient(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[bytes]:
         assert options["timeout"] > 10
@@ -1016,6 +1027,12 @@ def test_pseudonyms_follow_the_patient_and_the_key() -> None:
     assert other.patient_id != one.patient_id
     assert other.study_id != one.study_id
     assert tags_of(PatientID="1.2.3").patient_id != one.study_id
+
+
+@pytest.mark.parametrize("content", [b"", b"name,label\n" * 99, bytes(999)])
+def test_tags_of_other_files_are_refused(content: bytes) -> None:
+    with pytest.raises(RadiographError, match="not a DICOM"):
+        read_tags(content, key=KEY)
 
 
 def test_a_short_key_is_refused() -> None:

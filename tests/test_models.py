@@ -88,14 +88,16 @@ def test_changed_weights_are_refused(fault: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_grey_channel_equals_three_copies_to_the_border() -> None:
-    network, scale = create_network("tf_efficientnet_lite0")
+    with seeded(3, "test"):
+        network, scale = create_network("tf_efficientnet_lite0")
+        load_weights(network, "tf_efficientnet_lite0", "imagenet")
     reference, _ = create_network("tf_efficientnet_lite0")
     reference.load_state_dict(network.state_dict())
     backbone = to_backbone(network, "tf_efficientnet_lite0", scale)
     images = ((pattern(96).float() / 255 - 0.5) / 0.5).repeat(1, 3, 1, 1)
     with evaluating(backbone), evaluating(reference):
         ours, theirs = backbone(pattern(96)), features_of(reference, images)
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_channels_that_are_scaled_apart_stay_three() -> None:

@@ -62,7 +62,7 @@ def _check_kind(dataset: DataSet) -> str:
         raise RadiographError(f"DICOM without an image ({what}). Give the image or exclude it.")
     frames = dataset.number(_FRAMES) if dataset.word(_FRAMES) else 1
     if frames != 1:
-        found = "an unknown number of" if frames is None else f"{frames:.0f}"
+        found = "an unknown number of" if frames is None else f"{frames:.6g}"
         raise RadiographError(f"{found} frames; supported: one. Export a single frame.")
     samples, photometric = dataset.short(_SAMPLES), dataset.word(_PHOTOMETRIC)
     if samples not in (None, 1) or photometric in COLOUR:

@@ -24,6 +24,7 @@ _AGAIN = "Export the image again or exclude it."
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # ITU-T T.800 A.4.1, A.5.1: SOC, SIZ
 _JPEG = b"\xff\xd8"
 _MAX_BOXES = 4096
+_MAX_MARKERS = 10_000
 _END = b"\xff\xd9"
 # ITU-T T.81 B.1.1.3, T.87 C.1.1: start of frame
 _FRAMES = {
@@ -99,9 +100,11 @@ def _jpeg_2000_header(content: bytes) -> Codestream:
 
 def _jpeg_header(content: bytes) -> Codestream:
     at = 2
-    while content[at] == 0xFF:
+    for _ in range(_MAX_MARKERS):
         marker = content[at + 1]
-        if marker == 0xFF:
+        if content[at] != 0xFF:
+            break
+        if marker == 0xFF:  # any number of them may come before a marker (B.1.1.2)
             at += 1
             continue
         if marker in _OTHER_FRAMES:
@@ -157,6 +160,9 @@ def _by_process(content: bytes, header: Codestream) -> GreyImage:
             timeout=seconds,
             check=False,
         )
+    except OSError as error:
+        reason = f"{header.coding} cannot be decompressed ({error.strerror})"
+        raise RadiographError(f"{reason}. Free memory and processes, try again.") from None
     except subprocess.TimeoutExpired:
         took = f"took more than {seconds:.0f} s to decompress"
         raise RadiographError(f"the {header.coding} inside {took}. {_AGAIN}") from None

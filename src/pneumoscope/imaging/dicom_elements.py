@@ -153,9 +153,11 @@ def read_elements(content: bytes, wanted: frozenset[int], limits: Limits) -> Dat
     """The elements of the main data set, up to and with the pixel data, whose tags are `wanted`.
 
     Raises:
-        RadiographError: sequences that do not fit together, more elements or levels than any
-            writer makes, or more bytes than allowed once inflated.
+        RadiographError: not a DICOM, sequences that do not fit together, more elements or levels
+            than any writer makes, or more bytes than allowed once inflated.
     """
+    if not is_dicom(content):
+        raise RadiographError("not a DICOM. Give one or exclude it.")
     data = memoryview(content)
     start, syntax = _file_meta(data)
     if syntax == _DEFLATED:
@@ -256,6 +258,7 @@ class _Reader:
     def items(self, at: int, encoding: Encoding, depth: int = 0) -> Iterator[_Found]:
         """The items of a sequence, until its delimiter or the end of the data."""
         while at + 8 <= len(self._data):
+            self._count()
             tag, length = self._tag_and_length(at, encoding)
             if tag == _SEQUENCE_END:
                 return
@@ -294,7 +297,6 @@ class _Reader:
         if depth == _MAX_DEPTH:
             raise RadiographError(f"DICOM of more than {_MAX_DEPTH} nested levels. {_AGAIN}")
         for found in self.items(at, encoding, depth + 1):
-            self._count()
             at = found.stop + 8 if found.undefined else found.stop
         return at + 8
 

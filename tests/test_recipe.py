@@ -27,10 +27,22 @@ def test_every_default_is_spelled_out() -> None:
     [
         ({"sed": 1}, r"unknown key 'sed'; did you mean 'seed'\?"),
         ({"model": {"bacbone": "x"}}, r"model: unknown key 'bacbone'; did you mean 'backbone'\?"),
-        ({"phases": [{"view": 2}]}, r"phases\.0: unknown key 'view'; did you mean 'views'\?"),
+        (
+            {"phases": [{"kind": "probe", "view": 2}]},
+            r"phases\.0: unknown key 'view'; did you mean 'views'\?",
+        ),
         ({"split": {"test": 2}}, r"split\.test: .*less than 1 \(given: 2\)"),
         ({"split": {"test": 0.5, "validation": 0.4}}, "must leave 0.1 or more"),
         ({"phases": []}, "phases: "),
+        ({"phases": [{"view": 2}]}, r"phases\.0: give `kind`: probe or fine_tune"),
+        ({"model": {"head": [{"dens": 2}]}}, r"model\.head\.0: a layer is one of dropout, dense"),
+        (
+            {"model": {"head": [{"dense": 2, "activatoin": "relu"}]}},
+            r"model\.head\.0: unknown key 'activatoin'; did you mean 'activation'\?",
+        ),
+        ({"model": {"head": [{"dense": 0}]}}, r"model\.head\.0\.dense: .*\(given: 0\)"),
+        ({"split": {"folds": 3, "fold": 3}}, r"fold must be below folds \(3\)"),
+        ({"split": {"folds": 3, "file": "x"}}, "one of file, folds, leave_out_source"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_remedy(content: dict[str, object], reason: str) -> None:

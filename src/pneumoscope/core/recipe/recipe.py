@@ -1,0 +1,60 @@
+"""The whole recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pneumoscope.core.recipe.learning import (
+    BalanceRecipe,
+    ComputeRecipe,
+    LossRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    Phase,
+    ProbePhase,
+    RegularizeRecipe,
+)
+from pneumoscope.core.recipe.sections import (
+    AugmentRecipe,
+    DataRecipe,
+    Fraction,
+    PreprocessRecipe,
+    Section,
+    SplitRecipe,
+)
+
+
+class EvaluateRecipe(Section):
+    """Intervals of every reported figure."""
+
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    confidence_level: Fraction = 0.95
+
+
+class TrackingRecipe(Section):
+    """Where the run is kept beside its folder."""
+
+    enabled: bool = True
+    experiment: str = "pneumoscope"
+
+
+class Recipe(Section):
+    """A whole experiment."""
+
+    name: str = Field(default="pneumoscope", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: DataRecipe = DataRecipe()
+    split: SplitRecipe = SplitRecipe()
+    preprocess: PreprocessRecipe = PreprocessRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
+    model: ModelRecipe = ModelRecipe()
+    balance: BalanceRecipe = BalanceRecipe()
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=8)] = (ProbePhase(),)
+    loss: LossRecipe = LossRecipe()
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    regularize: RegularizeRecipe = RegularizeRecipe()
+    evaluate: EvaluateRecipe = EvaluateRecipe()
+    tracking: TrackingRecipe = TrackingRecipe()
+    compute: ComputeRecipe = ComputeRecipe()

@@ -1,0 +1,123 @@
+"""Sections about the data: where it is, how it is split, made into canvases and varied."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Count = Annotated[int, Field(ge=1)]
+CatalogueColumn = Literal[
+    "path", "label", "patient_id", "study_id", "source", "view", "sex", "age", "split",
+    "mask_path", "width", "height", "format",
+]  # fmt: skip
+"""What a manifest can say of an image."""
+
+
+class Section(BaseModel):
+    """Base of all recipe parts: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataRecipe(Section):
+    """Where the radiographs are and how the folder says what they show."""
+
+    path: str | None = None
+    layout: Literal[
+        "auto", "class_folders", "split_folders", "radiography_database", "manifest", "medmnist"
+    ] = "auto"
+    columns: dict[CatalogueColumn, str] = Field(default_factory=dict)
+    """Catalogue column to column of the manifest, where its own name does not say it; an empty
+    name leaves the catalogue column unknown."""
+    source: str | None = None
+    """Where the radiographs come from, for those whose source the layout does not know."""
+    limit: Annotated[int, Field(ge=40)] | None = None
+    """About this many images, drawn by whole patients from every label; null takes all."""
+
+
+class SplitRecipe(Section):
+    """Fractions of patients per split; what remains is trained on."""
+
+    validation: Fraction = 0.1
+    calibration: Fraction = 0.1
+    test: Fraction = 0.15
+    use_given: bool = True
+    """Keep a test part (and a validation part of useful size) that the folder brings."""
+    file: str | None = None
+    """A frozen split (Parquet: image_id, group, split), as `audit --fix` writes it; images it does
+    not name are left out."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Cross-validation: patients fall into this many folds of equal size."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which fold is the test split, counted from 0."""
+    leave_out_source: str | None = None
+    """This source is the test split, all others train: how far a model carries."""
+
+    @model_validator(mode="after")
+    def _leaves_a_training_part(self) -> SplitRecipe:
+        if self.validation + self.calibration + self.test >= 0.9:
+            raise ValueError("validation + calibration + test must leave 0.1 or more for training")
+        ways = [self.file, self.folds, self.leave_out_source]
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("give one of file, folds, leave_out_source")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds ({self.folds})")
+        return self
+
+
+class PreprocessRecipe(Section):
+    """From a radiograph to the network's square canvas; training and serving share it."""
+
+    size: Annotated[int, Field(ge=16, le=1024)] = 224
+    fit: Literal["letterbox", "stretch", "center_crop"] = "letterbox"
+    pad_value: Annotated[int, Field(ge=0, le=255)] = 0
+    crop_borders: bool = False
+    """Leave out uniform borders (black frames, paddings) before fitting."""
+    levels: Literal["range", "full", "percentile"] = "range"
+    """Deeper than 8 bits to 0-255: from the image's own least to greatest level, from 0 to the
+    greatest its bits can hold, or from its 0.5th to its 99.5th percentile (8-bit images too)."""
+    clahe: Annotated[float, Field(ge=0, le=40)] = 0.0
+    """Clip limit of contrast-limited adaptive histogram equalisation on the canvas, 8 x 8 tiles; 0
+    leaves it out."""
+    lungs: Literal["off", "keep", "remove", "crop"] = "off"
+    """What a lung mask is used for: black outside, black inside, or cropping to its box."""
+
+
+class AugmentRecipe(Section):
+    """How far a training view may differ from its radiograph; 0 switches a part off.
+
+    There is no horizontal flip: the heart is on the left.
+    """
+
+    rotation: Annotated[float, Field(ge=0, le=180)] = 8.0
+    """Degrees, drawn from [-rotation, rotation]."""
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.12
+    """Scale drawn log-uniformly from [1/(1+zoom), 1+zoom]."""
+    aspect: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Width against height, drawn log-uniformly from [1/(1+aspect), 1+aspect]."""
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.06
+    """Fraction of the canvas, each axis."""
+    shear: Annotated[float, Field(ge=0, le=45)] = 0.0
+    """Degrees."""
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Factor drawn from [1 - brightness, 1 + brightness]: black stays black."""
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Factor drawn log-uniformly from [1/(1+contrast), 1+contrast]."""
+    gamma: Annotated[float, Field(ge=0, lt=2)] = 0.3
+    """Exponent drawn log-uniformly from [1/(1+gamma), 1+gamma]."""
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability. Off: the heart is on the left, and a mirrored chest has another diagnosis."""
+    noise: Annotated[float, Field(ge=0, le=64)] = 0.0
+    """Largest standard deviation of Gaussian noise, grey levels; drawn from [0, noise]."""
+    blur: Annotated[float, Field(ge=0, le=8)] = 0.0
+    """Largest standard deviation of a Gaussian blur, pixels; drawn from [0, blur]."""
+    degrade: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Strongest loss of fine detail as by JPEG: 8x8 cosine coefficients rounded in steps drawn up
+    to those of quality 100 - 90 * degrade."""
+    erase: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest part of the canvas that a rectangle of uniform grey covers; drawn from [0, erase]."""
+    histogram: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How far, at most, grey levels move towards the histogram of another training image."""

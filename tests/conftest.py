@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks; the other cores run other tests
+
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.data.phantoms import write_phantoms
 

@@ -267,7 +267,7 @@ def test_the_predictor_equals_the_pipeline_on_real_radiographs(
 def test_the_graph_equals_the_network_in_the_bundle(trained: TrainResult) -> None:
     bundle = open_bundle(trained.bundle)
     state = checkpoint.from_bytes(bundle.files[WEIGHTS])
-    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state)
+    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state, size=64)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 1, 64, 64), dtype=np.uint8)
     with evaluating(classifier):
         expected = classifier(torch.from_numpy(pixels)).numpy()
@@ -281,7 +281,7 @@ def test_the_graph_equals_the_network_in_the_bundle(trained: TrainResult) -> Non
 def test_an_export_that_answers_otherwise_is_refused(trained: TrainResult) -> None:
     bundle = open_bundle(trained.bundle)
     state = checkpoint.from_bytes(bundle.files[WEIGHTS])
-    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state)
+    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state, size=64)
     with torch.no_grad():
         classifier.head.output.bias.add_(0.01)
     pixels = np.zeros((2, 1, 64, 64), np.uint8)

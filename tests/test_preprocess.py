@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +14,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pneumoscope.core.errors import BundleError, InputError
+from pneumoscope.core.errors import BundleError, InputError, RadiographError
 from pneumoscope.core.recipe import PreprocessRecipe
 from pneumoscope.core.types import GreyImage
+from pneumoscope.imaging.borders import inside_borders
+from pneumoscope.imaging.contrast import clahe
 from pneumoscope.imaging.decoded import Radiograph
+from pneumoscope.imaging.lungs import lung_mask
 from pneumoscope.imaging.preprocess import Box, Preprocess, to_uint8
 
 FITS = ("letterbox", "stretch", "center_crop")
@@ -319,11 +325,30 @@ def test_restoring_is_bilinear_in_between(fit: str, height: int, width: int) -> 
 # What a bundle keeps
 
 
-@given(fits, sizes, st.integers(0, 255))
-def test_what_is_written_reads_back(fit: str, size: int, pad_value: int) -> None:
-    original = preprocess(fit=fit, size=size, pad_value=pad_value)
-    assert original.to_dict() == {"version": 1, "size": size, "fit": fit, "pad_value": pad_value}
-    assert Preprocess.from_dict(original.to_dict()) == original
+recipes = st.builds(
+    PreprocessRecipe,
+    size=sizes,
+    fit=fits,
+    pad_value=st.integers(0, 255),
+    crop_borders=st.booleans(),
+    levels=st.sampled_from(["range", "full", "percentile"]),
+    clahe=st.floats(0, 40) | st.integers(0, 40),
+    lungs=st.sampled_from(["off", "keep", "remove", "crop"]),
+)
+
+
+@given(recipes)
+def test_what_is_written_reads_back(recipe: PreprocessRecipe) -> None:
+    original = Preprocess(recipe)
+    assert original.to_dict() == {"version": 2, **recipe.model_dump()}
+    assert Preprocess.from_dict(json.loads(json.dumps(original.to_dict()))) == original
+
+
+def test_masks_are_part_of_the_key_and_not_of_the_bundle() -> None:
+    plain = preprocess(lungs="keep")
+    masked = replace(plain, mask_set="these")
+    assert masked.fingerprint != plain.fingerprint
+    assert masked.to_dict() == plain.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -331,11 +356,15 @@ def test_what_is_written_reads_back(fit: str, size: int, pad_value: int) -> None
     [
         ({"colour": "red"}, "colour"),
         ({"size": None}, "expected"),
-        ({"version": 2}, "version 2"),
+        ({"version": 1}, "version 1"),
         ({"size": 4}, "size=4"),
         ({"size": "224"}, "size='224'"),
         ({"fit": "squash"}, "fit='squash'"),
         ({"pad_value": 256}, "pad_value=256"),
+        ({"crop_borders": 1}, "crop_borders=1"),
+        ({"levels": "window"}, "levels='window'"),
+        ({"clahe": -1.0}, "clahe=-1.0"),
+        ({"lungs": True}, "lungs=True"),
     ],
 )
 def test_what_is_not_understood_is_refused(change: dict[str, Any], reason: str) -> None:
@@ -351,6 +380,354 @@ def test_the_fingerprint_tells_canvases_apart_and_stays() -> None:
         preprocess(size=256),
         preprocess(fit="stretch"),
         preprocess(pad_value=1),
+        preprocess(crop_borders=True),
+        preprocess(levels="full"),
+        preprocess(clahe=2.0),
+        preprocess(lungs="keep"),
     ]
-    assert len({variant.fingerprint for variant in variants}) == 4
-    assert preprocess().fingerprint == preprocess(size=224).fingerprint == "49c824d6e0f1"
+    assert len({variant.fingerprint for variant in variants}) == len(variants)
+    assert preprocess().fingerprint == preprocess(size=224).fingerprint == "289cb1c97635"
+
+
+@pytest.mark.parametrize(
+    ("fit", "digest"),
+    [
+        ("letterbox", "c873c0509f66b9d4"),
+        ("stretch", "5c8d3cf0c4921c8b"),
+        ("center_crop", "003488fc3afc15e2"),
+    ],
+)
+def test_canvases_without_options_are_those_of_version_1(fit: str, digest: str) -> None:
+    found = hashlib.sha256()
+    for height, width in ((300, 401), (64, 40), (500, 333), (224, 224)):
+        shallow = scene(height, width)
+        for pixels in (shallow, shallow.astype(np.uint16) * 201 + 7):
+            found.update(preprocess(fit=fit).apply(radiograph(pixels))[0].tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+# Borders
+
+
+def framed(
+    picture: NDArray[np.uint8], top: int, bottom: int, left: int, right: int, *, level: int
+) -> NDArray[np.uint8]:
+    return np.pad(picture, ((top, bottom), (left, right)), constant_values=level)
+
+
+frames = st.tuples(*[st.integers(0, 12)] * 4)
+
+
+@given(frames, frames, st.integers(0, 255), st.integers(0, 255), st.integers(0, 1000))
+def test_frames_are_left_out_also_one_in_another(
+    inner: tuple[int, ...], outer: tuple[int, ...], first: int, second: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    picture = generator.integers(0, 256, (60, 70), dtype=np.uint8)
+    picture[[0, -1]] = generator.permuted(np.linspace(0, 255, 70).astype(np.uint8))
+    picture[:, [0, -1]] = generator.permuted(np.linspace(0, 255, 60).astype(np.uint8))[:, None]
+    page = framed(framed(picture, *inner, level=first), *outer, level=second)
+    noise = generator.integers(-4, 5, page.shape)  # as JPEG leaves it
+    top, left = inner[0] + outer[0], inner[2] + outer[2]
+    noise[top : top + 60, left : left + 70] = 0
+    noisy = np.clip(page.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    assert inside_borders(noisy) == (top, left, 60, 70)
+
+
+@given(st.integers(8, 90), st.integers(8, 90), st.data())
+def test_at_least_half_of_a_side_stays_around_what_is_there(
+    height: int, width: int, data: st.DataObject
+) -> None:
+    y, x = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[y, x] = 200
+    box = inside_borders(pixels)
+    assert (box.height, box.width) == (-(-height // 2), -(-width // 2))
+    assert box.is_inside(height, width)
+    assert pixels[box.slices].any()
+
+
+BLANK = np.full((40, 50), 7, np.uint8)
+RAMP = np.repeat(np.linspace(0, 250, 40).astype(np.uint8)[:, None], 50, axis=1)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [BLANK, RAMP, BLANK + scene(40, 50) // 40, BLANK.astype(np.uint16), RAMP.astype(np.uint16)],
+    ids=["blank", "ramp", "noise", "deep blank", "deep ramp"],
+)
+def test_a_picture_without_borders_to_find_stays_whole(source: GreyImage) -> None:
+    canvas, geometry = preprocess(crop_borders=True, size=64).apply(radiograph(source))
+    assert geometry.crop == (0, 0, 40, 50)
+    np.testing.assert_array_equal(canvas, preprocess(size=64).apply(radiograph(source))[0])
+
+
+def test_nothing_of_a_border_reaches_the_canvas() -> None:
+    picture = scene(150, 180)
+    page = framed(picture, 30, 20, 10, 40, level=255)
+    for fit in FITS:
+        way = preprocess(crop_borders=True, fit=fit, size=96)
+        canvas, geometry = way.apply(radiograph(page))
+        np.testing.assert_array_equal(canvas, way.apply(radiograph(picture))[0])
+        assert geometry.crop.top >= 30
+        assert geometry.crop.left >= 10
+
+
+@pytest.mark.parametrize("seen", [(0, 0, 0, 5), (-1, 0, 5, 5), (0, 3, 10, 18)])
+def test_a_part_outside_the_source_is_refused(seen: tuple[int, int, int, int]) -> None:
+    with pytest.raises(InputError, match="not inside"):
+        preprocess().geometry(10, 20, seen=Box(*seen))
+
+
+# Grey levels
+
+
+def test_full_levels_run_over_all_that_the_bits_can_hold() -> None:
+    levels = np.linspace(1000, 3000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    twelve = Radiograph(levels, bits=12, photometric="L", format="png")
+    canvas, _ = preprocess(size=64, levels="full").apply(twelve)
+    np.testing.assert_array_equal(canvas, np.rint(levels * (255 / 4095)))
+    # Decoding a DICOM has spread its 12 bits over 16 already.
+    dicom = Radiograph(levels, bits=12, photometric="MONOCHROME2", format="dicom")
+    canvas, _ = preprocess(size=64, levels="full").apply(dicom)
+    np.testing.assert_array_equal(canvas, np.rint(levels * (255 / 65535)))
+
+
+@pytest.mark.parametrize("levels", ["range", "full"])
+def test_only_percentiles_change_eight_bits(levels: str) -> None:
+    pixels = scene(64, 64) // 2
+    canvas, _ = preprocess(size=64, levels=levels).apply(radiograph(pixels))
+    np.testing.assert_array_equal(canvas, pixels)
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_percentiles_are_numpys_nearest_ranks(seed: int, deep: bool) -> None:
+    generator = np.random.default_rng(seed)
+    levels = generator.random((32, 32)) ** 3 * 250
+    pixels = (levels * 200).astype(np.uint16) if deep else levels.astype(np.uint8)
+    canvas, _ = preprocess(size=32, levels="percentile").apply(radiograph(pixels))
+    low, top = np.percentile(pixels, [0.5, 99.5], method="inverted_cdf").astype(np.float64)
+    expected = np.clip((pixels - low) * 255 / (top - low), 0, 255)
+    assert np.abs(canvas - expected).max() <= 0.5 + 1e-4
+
+
+def test_percentiles_are_of_what_is_left_without_borders() -> None:
+    picture = scene(64, 64) // 2 + 60
+    way = preprocess(size=64, levels="percentile", crop_borders=True)
+    canvas, _ = way.apply(radiograph(framed(picture, 10, 10, 10, 10, level=0)))
+    np.testing.assert_array_equal(canvas, way.apply(radiograph(picture))[0])
+    assert canvas.max() == 255
+
+
+@pytest.mark.parametrize(("bright", "expected"), [(1, 255), (0, 0)])
+def test_where_percentiles_fall_together_extremes_stand(bright: int, expected: int) -> None:
+    pixels = np.full((64, 64), 50, np.uint8)
+    pixels.ravel()[:bright] = 90
+    canvas, _ = preprocess(size=64, levels="percentile").apply(radiograph(pixels))
+    assert canvas.max() == expected
+
+
+# Contrast-limited adaptive histogram equalisation
+
+
+def slow_clahe(image: NDArray[np.uint8], limit: float, tiles: int = 8) -> NDArray[np.float64]:
+    """Zuiderveld 1994, one pixel after the other; sides are multiples of the tiles."""
+    rows, columns = image.shape[0] // tiles, image.shape[1] // tiles
+    area = rows * columns
+    most = max(int(limit * area / 256), 1)
+    maps = np.zeros((tiles, tiles, 256))
+    for i in range(tiles):
+        for j in range(tiles):
+            tile = image[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+            counts = [int((tile == level).sum()) for level in range(256)]
+            excess = sum(max(count - most, 0) for count in counts)
+            counts = [min(count, most) + excess // 256 for count in counts]
+            left = excess % 256
+            for step in range(left):
+                counts[step * max(256 // left, 1)] += 1
+            maps[i, j] = np.rint(np.minimum(np.cumsum(counts) * 255 / area, 255))
+    result = np.zeros(image.shape)
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            down, across = (y / rows) - 0.5, (x / columns) - 0.5
+            i, j = int(np.floor(down)), int(np.floor(across))
+            a, b = down - i, across - j
+            for row, share in ((i, 1 - a), (i + 1, a)):
+                for column, part in ((j, 1 - b), (j + 1, b)):
+                    near = min(max(row, 0), tiles - 1), min(max(column, 0), tiles - 1)
+                    result[y, x] += share * part * maps[(*near, image[y, x])]
+    return result
+
+
+@pytest.mark.parametrize("limit", [0.5, 2.0, 4.5, 40.0])
+def test_clahe_is_the_straightforward_one(limit: float) -> None:
+    noise = np.random.default_rng(1).normal(0, 9, (64, 48))
+    image = np.clip(scene(64, 48) / 3 + noise + 60, 0, 255).astype(np.uint8)
+    expected = slow_clahe(image, limit)
+    assert np.abs(clahe(image, clip_limit=limit) - expected).max() <= 0.5 + 1e-3
+
+
+def test_clahe_is_that_of_opencv() -> None:
+    # SHA-256 of cv2.createCLAHE(limit, (8, 8)).apply(image), OpenCV 5.0, also where tiles do not
+    # divide a side.
+    digests = {
+        (224, 224, 2.0): "91455103d1f0b8e5",
+        (224, 173, 3.5): "ab5c97233823d3af",
+        (99, 131, 1.0): "c8344866dc88204c",
+    }
+    for (height, width, limit), digest in digests.items():
+        equalised = clahe(scene(height, width) // 3 + 50, clip_limit=limit)
+        assert hashlib.sha256(equalised.tobytes()).hexdigest()[:16] == digest, (height, width)
+
+
+def test_a_higher_limit_gives_more_contrast() -> None:
+    image = scene(224, 224) // 8 + 100
+    spread = [float(clahe(image, clip_limit=limit).std()) for limit in (1, 2, 4, 8)]
+    assert image.std() < spread[0] < spread[1] < spread[2] < spread[3]
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.floats(0.01, 40))
+def test_clahe_takes_every_shape_and_keeps_the_order_of_levels_in_a_tile(
+    height: int, width: int, limit: float
+) -> None:
+    image = scene(height, width)
+    equalised = clahe(image, clip_limit=limit, tiles=(1, 1))
+    assert clahe(image, clip_limit=limit).shape == equalised.shape == image.shape
+    order = np.argsort(image, axis=None)
+    assert (np.diff(equalised.ravel()[order].astype(np.int64)) >= 0).all()
+
+
+def test_clahe_sees_the_placed_part_alone() -> None:
+    picture = scene(64, 40)
+    canvas, geometry = preprocess(size=64, clahe=2.0, pad_value=9).apply(radiograph(picture))
+    placed = canvas[geometry.placement.slices]
+    np.testing.assert_array_equal(placed, clahe(picture, clip_limit=2.0))
+    assert (canvas[:, :12] == 9).all()
+
+
+# Lungs
+
+
+def two_lungs(height: int, width: int) -> NDArray[np.bool_]:
+    mask = np.zeros((height, width), dtype=bool)
+    mask[height // 4 : 3 * height // 4, width // 8 : 3 * width // 8] = True
+    mask[height // 4 : 3 * height // 4, 5 * width // 8 : 7 * width // 8] = True
+    return mask
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize("equalised", [0.0, 3.0])
+def test_keep_and_remove_hide_all_that_is_to_be_hidden(scale: int, equalised: float) -> None:
+    pixels, mask = scene(64, 64) // 2 + 60, two_lungs(64 // scale, 64 // scale)
+    lungs = mask.repeat(scale, axis=0).repeat(scale, axis=1)
+    for use, hidden in (("keep", ~lungs), ("remove", lungs)):
+        way = preprocess(size=64, lungs=use, pad_value=3, clahe=equalised)
+        canvas, _ = way.apply(radiograph(pixels), mask)
+        assert (canvas[hidden] == 3).all()
+        if not equalised:
+            np.testing.assert_array_equal(canvas[~hidden], pixels[~hidden])
+        other = np.where(hidden, 255 - pixels, pixels)
+        np.testing.assert_array_equal(way.apply(radiograph(other), mask)[0], canvas)
+
+
+def test_a_mask_lies_where_its_radiograph_does() -> None:
+    pixels = np.full((300, 500), 200, np.uint8)
+    mask = np.zeros((30, 25), dtype=bool)
+    mask[15:24, 5:10] = True  # rows 150 to 239, columns 100 to 199
+    for fit in FITS:
+        canvas, geometry = preprocess(size=200, fit=fit, lungs="keep").apply(
+            radiograph(pixels), mask
+        )
+        corners = geometry.to_canvas(np.array([[149.5, 99.5], [239.5, 199.5]])) + 0.5
+        (top, left), (bottom, right) = np.rint(np.clip(corners, 0, 200)).astype(int)
+        expected = np.zeros_like(canvas)
+        expected[top:bottom, left:right] = 200
+        np.testing.assert_array_equal(canvas, expected)
+
+
+def test_a_pixel_of_the_canvas_takes_the_mask_at_its_centre() -> None:
+    mask = np.random.default_rng(0).random((96, 96)) < 0.5
+    white = radiograph(np.full((96, 96), 255, np.uint8))
+    canvas, _ = preprocess(size=32, lungs="keep").apply(white, mask)
+    np.testing.assert_array_equal(canvas > 0, mask[1::3, 1::3])
+
+
+@given(st.integers(20, 300), st.integers(20, 300), st.integers(8, 90), st.integers(8, 90))
+def test_crop_is_the_lungs_box_and_a_twentieth_more(
+    height: int, width: int, rows: int, columns: int
+) -> None:
+    mask = two_lungs(rows, columns)
+    _, geometry = preprocess(size=64, lungs="crop").apply(radiograph(scene(height, width)), mask)
+    crop = geometry.crop
+    for first, length, side, held, lines in (
+        (crop.top, crop.height, height, np.flatnonzero(mask.any(axis=1)), rows),
+        (crop.left, crop.width, width, np.flatnonzero(mask.any(axis=0)), columns),
+    ):
+        start, stop = held[0] * side / lines, (held[-1] + 1) * side / lines
+        margin = 0.05 * (stop - start)
+        assert first == pytest.approx(max(start - margin, 0), abs=1.001)
+        assert first + length == pytest.approx(min(stop + margin, side), abs=1.001)
+
+
+def test_without_lungs_to_use_there_is_one_line() -> None:
+    pixels = radiograph(scene(64, 64))
+    for use in ("keep", "remove", "crop"):
+        with pytest.raises(
+            InputError, match=rf"preprocess.lungs={use} needs a lung mask.*mask_path"
+        ):
+            preprocess(lungs=use).apply(pixels)
+        with pytest.raises(RadiographError, match="marks no lung"):
+            preprocess(lungs=use).apply(pixels, np.zeros((9, 9), dtype=bool))
+        with pytest.raises(InputError, match="bool"):
+            preprocess(lungs=use).apply(pixels, np.ones((9, 9)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("levels", [(0, 255, 255), (0, 1, 1), (0, 1, 2), (0, 100, 200)])
+def test_every_region_of_a_map_is_lung(levels: tuple[int, int, int]) -> None:
+    regions = np.random.default_rng(0).integers(0, 3, (20, 20))
+    picture = np.array(levels, np.uint8)[regions]
+    np.testing.assert_array_equal(lung_mask(radiograph(picture)), regions > 0)
+
+
+def test_smooth_and_noisy_masks_are_cut_at_half() -> None:
+    smooth = blob(60, 60, y=30, x=30, spread=10)
+    mask = lung_mask(radiograph(np.rint(255 * smooth).astype(np.uint8)))
+    np.testing.assert_array_equal(mask[30], smooth[30] > 0.5)
+
+
+# Every option
+
+
+@given(recipes, st.integers(8, 200), st.integers(8, 200), frames, st.integers(0, 255))
+def test_every_option_has_an_exact_inverse(
+    recipe: PreprocessRecipe, height: int, width: int, frame: tuple[int, ...], level: int
+) -> None:
+    page = framed(scene(height, width), *frame, level=level)
+    way = Preprocess(recipe.model_copy(update={"size": min(recipe.size, 128)}))
+    canvas, geometry = way.apply(radiograph(page), two_lungs(32, 32))
+    assert canvas.shape == (way.size, way.size)
+    assert (geometry.source_height, geometry.source_width) == page.shape
+    assert geometry.crop.is_inside(*page.shape)
+    assert geometry.placement.is_inside(way.size, way.size)
+    points = np.array([[-3.0, 5.0], [0.0, 0.0], [7.25, 190.5]])
+    np.testing.assert_allclose(geometry.to_source(geometry.to_canvas(points)), points, atol=1e-6)
+    restored = geometry.restore(np.full((7, 7), 0.7))
+    np.testing.assert_allclose(restored[geometry.crop.slices], 0.7, rtol=1e-5)
+    assert np.count_nonzero(restored) == geometry.crop.height * geometry.crop.width
+
+
+@pytest.mark.parametrize("fields", [{"crop_borders": True}, {"lungs": "crop"}])
+@pytest.mark.parametrize("fit", FITS)
+def test_a_point_is_drawn_where_a_cropping_geometry_says(fields: dict[str, Any], fit: str) -> None:
+    spot = np.rint(200 * blob(300, 400, y=150.0, x=220.0, spread=9)).astype(np.uint8)
+    page = np.zeros((400, 500), np.uint8)
+    page[40:340, 60:460] = spot + np.arange(400, dtype=np.uint8) % 2 * 20
+    mask = np.zeros((400, 500), dtype=bool)
+    mask[60:320, 100:420] = True
+    canvas, geometry = preprocess(size=128, fit=fit, **fields).apply(radiograph(page), mask)
+    weights = np.where(canvas > 110, canvas, 0).astype(np.float64)
+    rows, columns = np.mgrid[:128, :128]
+    seen = np.array([(rows * weights).sum(), (columns * weights).sum()]) / weights.sum()
+    said = geometry.to_canvas(np.array([[190.0, 280.0]]))[0]
+    np.testing.assert_allclose(seen, said, atol=0.35)
+    np.testing.assert_allclose(centre_of(geometry.restore(weights)), [190.0, 280.0], atol=1.0)

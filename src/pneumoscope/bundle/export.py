@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pneumoscope.bundle.archive import CARD, ONNX, WEIGHTS, Bundle, make_bundle
 from pneumoscope.bundle.graph import OUTPUTS
@@ -22,6 +23,8 @@ from pneumoscope.models.saliency import SaliencyClassifier
 
 LOGIT_TOLERANCE = 1e-4
 PROBABILITY_TOLERANCE = 1e-5
+PICTURE_TOLERANCE = 1e-3
+"""Of embedding and saliency, relative to their largest value."""
 
 
 def export_onnx(classifier: Classifier, *, size: int) -> bytes:
@@ -58,13 +61,19 @@ def check_parity(
     """How far the graph's answers are from the network's on `pixels`, in every installed runtime.
 
     Raises:
-        ExportError: a logit differs by more than 1e-4 or a probability by more than 1e-5.
+        ExportError: a logit differs by more than 1e-4, a probability by more than 1e-5, or
+            embedding or saliency by more than a thousandth of their largest value.
     """
-    with evaluating(classifier):
-        expected = classifier(torch.from_numpy(pixels)).numpy()
+    whole = SaliencyClassifier(classifier)
+    with evaluating(whole):
+        outputs = whole(torch.from_numpy(pixels))
+    expected, embedding, saliency = (part.numpy() for part in outputs)
     logits = probabilities = 0.0
     for name in installed_runtimes():
-        found = open_runtime(onnx, name).run(pixels).logits
+        answers = open_runtime(onnx, name).run(pixels)
+        found = answers.logits
+        _require_near(name, "embedding", answers.embedding, embedding)
+        _require_near(name, "saliency", answers.saliency, saliency)
         logits = max(logits, float(np.abs(found - expected).max()))
         difference = np.abs(
             softmax(found, temperature=temperature) - softmax(expected, temperature=temperature)
@@ -77,6 +86,19 @@ def check_parity(
                 f"{PROBABILITY_TOLERANCE}. Report this with the recipe."
             )
     return Parity(images=len(pixels), logits=logits, probabilities=probabilities)
+
+
+def _require_near(
+    runtime: str, what: str, found: NDArray[np.float32], expected: NDArray[np.float32]
+) -> None:
+    """Runtimes have got saliency wrong, silently, where logits were right."""
+    difference = float(np.abs(found - expected).max()) if expected.size else 0.0
+    allowed = PICTURE_TOLERANCE * max(float(np.abs(expected).max()), 1e-3)
+    if not difference <= allowed:
+        raise ExportError(
+            f"{runtime}: the {what} of the exported graph differs from the trained network's by "
+            f"{difference:.2g}; allowed: {allowed:.2g}. Report this with the recipe."
+        )
 
 
 def export_bundle(

@@ -19,6 +19,7 @@ from pneumoscope.core.errors import RadiographError
 from pneumoscope.core.files import printable
 from pneumoscope.core.types import Canvas, FloatArray, PixelBatch
 from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.imaging.lungs import require_mask
 from pneumoscope.imaging.preprocess import Geometry, Preprocess
 from pneumoscope.imaging.radiograph import Radiograph, read_radiograph
 
@@ -133,7 +134,12 @@ class Predictor:
             paths: Files; consumed a batch at a time.
             batch_size: How many are answered together.
             saliency: Whether to bring the label's saliency map into the original geometry.
+
+        Raises:
+            InputError: the bundle was trained with lung masks, which files alone do not have.
         """
+        if self.preprocess.recipe.lungs != "off":
+            require_mask(self.preprocess.recipe.lungs, None)
         remaining = iter(paths)
         while batch := list(islice(remaining, batch_size)):
             yield from self._answer([self._read(path) for path in batch], saliency=saliency)

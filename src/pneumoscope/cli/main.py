@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from enum import StrEnum
 from pathlib import Path
@@ -136,9 +137,18 @@ def train(
     ] = None,
     layout: Layout = None,
     quick: Quick = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
+    ] = False,
+    show_augmentation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only draw what the recipe's augmentation does."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate and export from a recipe, or from a folder under the default recipe.
+
+    Several processes share the work: torchrun --nproc-per-node=2 -m pneumoscope train ...
 
     Example: pneumoscope train chest_xray --set model.backbone=tf_efficientnet_lite0 --seed 1
     """
@@ -147,8 +157,30 @@ def train(
 
     fields = {"seed": seed, "data.layout": layout}
     recipe = recipe_from(source, changes or [], fields=fields, quick=quick)
-    reporter = TerminalReporter(quiet=as_json)
-    _print_train(workflows.train(recipe, output=output, reporter=reporter), as_json=as_json)
+    if show_augmentation is not None:
+        picture = workflows.show_augmentation(
+            recipe, show_augmentation, reporter=TerminalReporter()
+        )
+        print_lines([str(picture)])
+        return
+    helps = int(os.environ.get("RANK", "0")) > 0  # the first process speaks for all
+    reporter = TerminalReporter(quiet=as_json or helps)
+    result = workflows.train(recipe, output=output, resume=resume, reporter=reporter)
+    if not helps:
+        _print_train(result, as_json=as_json)
+
+
+@app.command()
+def models(
+    as_json: AsJson = False,
+) -> None:
+    """List the backbones known by name: size, effort, weights at hand, licence.
+
+    Any other timm backbone can be named too. Example: pneumoscope models --json
+    """
+    from pneumoscope.cli.zoo import show_backbones
+
+    show_backbones(as_json=as_json)
 
 
 @app.command()

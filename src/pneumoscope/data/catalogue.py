@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pneumoscope.core.tables import save_parquet
 from pneumoscope.core.types import Canvas
 from pneumoscope.data.cache import PixelCache, SegmentWriter
 from pneumoscope.data.layouts import Entry, Listing
+from pneumoscope.data.masks import NO_MASK, read_mask
 from pneumoscope.data.sources import Source
 from pneumoscope.imaging.radiograph import Radiograph
 
@@ -63,6 +64,15 @@ class Facts:
         return self.sha256[:16] if self.sha256 else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """What reading a file told, its canvas, and why it has none where that is the mask's fault."""
+
+    facts: Facts
+    canvas: Canvas | None = None
+    refused: str | None = None
+
+
 def build_catalogue(
     listing: Listing, *, pixels: PixelCache | None, reporter: Reporter
 ) -> pl.DataFrame:
@@ -80,15 +90,22 @@ def build_catalogue(
 
 
 def scan(listing: Listing, *, pixels: PixelCache | None, reporter: Reporter) -> list[Facts]:
-    """What reading each entry told, in their order; files known from before are not opened."""
+    """What reading each entry told, in their order; files known from before are not opened.
+
+    Where canvases are made with lung masks, an image without a usable one has that as its reason.
+    It is not remembered: other canvases need no mask.
+    """
     memory = _Memory.of(listing.source.root)
     facts = {known.path: known for known in memory.load()}
     new = [entry for entry in listing.entries if not _known(entry, facts, listing.source, pixels)]
+    refused = {entry.path: NO_MASK for entry in listing.entries if _lacks_mask(entry, pixels)}
     if new:
         fresh = _examine_all(new, listing.source, pixels, reporter)
-        facts |= {found.path: found for found in fresh}
+        facts |= {found.facts.path: found.facts for found in fresh}
+        refused |= {found.facts.path: found.refused for found in fresh if found.refused}
         memory.save(list(facts.values()), reporter)
-    return [facts[printable(entry.path)] for entry in listing.entries]
+    told = [facts[printable(entry.path)] for entry in listing.entries]
+    return [replace(found, reason=found.reason or refused.get(found.path)) for found in told]
 
 
 def files_table(facts: Sequence[Facts]) -> pl.DataFrame:
@@ -189,30 +206,31 @@ def validate(catalogue: pl.DataFrame) -> pl.DataFrame:
 
 def _examine_all(
     entries: Sequence[Entry], source: Source, pixels: PixelCache | None, reporter: Reporter
-) -> list[Facts]:
-    done: list[Facts] = []
+) -> list[_Examined]:
+    done: list[_Examined] = []
     with ThreadPoolExecutor(max_workers=4) as pool, SegmentWriter.for_cache(pixels) as writer:
         work = _windowed(pool, entries, source, pixels)
-        for facts, canvas in reporter.track(work, "Reading radiographs", len(entries)):
-            done.append(facts)
-            if canvas is not None and facts.image_id:
-                writer.add(facts.image_id, canvas)
+        for found in reporter.track(work, "Reading radiographs", len(entries)):
+            done.append(replace(found, canvas=None))
+            if found.canvas is not None and found.facts.image_id:
+                writer.add(found.facts.image_id, found.canvas)
     return done
 
 
 def _windowed(
     pool: ThreadPoolExecutor, entries: Sequence[Entry], source: Source, pixels: PixelCache | None
-) -> Iterator[tuple[Facts, Canvas | None]]:
+) -> Iterator[_Examined]:
     """Decode in order, a bounded number at a time: memory does not grow with the folder."""
     remaining = iter(entries)
     while window := list(islice(remaining, _WINDOW)):
-        yield from pool.map(lambda entry: _examine(entry.path, source, pixels), window)
+        yield from pool.map(lambda entry: _examine(entry, source, pixels), window)
 
 
-def _examine(path: str, source: Source, pixels: PixelCache | None) -> tuple[Facts, Canvas | None]:
+def _examine(entry: Entry, source: Source, pixels: PixelCache | None) -> _Examined:
+    path = entry.path
     if (shown := printable(path)) != path:
         reason = "unreadable: the file's name is not UTF-8 text. Rename the file."
-        return Facts(shown, _UNKNOWN, _UNKNOWN, reason=reason), None
+        return _Examined(Facts(shown, _UNKNOWN, _UNKNOWN, reason=reason))
     size, changed = source.signature(path)
     try:
         content = source.read(path)
@@ -220,13 +238,25 @@ def _examine(path: str, source: Source, pixels: PixelCache | None) -> tuple[Fact
         reason = printable(str(error).removeprefix(f"{path}: "))
         if _may_pass(error):
             size = changed = _UNKNOWN
-        return Facts(path, size, changed, reason=f"unreadable: {reason}"), None
+        return _Examined(Facts(path, size, changed, reason=f"unreadable: {reason}"))
     image = content.radiograph
     facts = Facts(
         path, size, changed, content.sha256, image.width, image.height, image.bits,
         image.photometric, perceptual_hash(image), image.format, image.colour,
     )  # fmt: skip
-    return facts, pixels.preprocess.apply(image)[0] if pixels is not None else None
+    if pixels is None or _lacks_mask(entry, pixels):
+        return _Examined(facts)
+    needed = entry.mask_path if pixels.preprocess.recipe.lungs != "off" else None
+    try:
+        mask = read_mask(needed, source) if needed else None
+    except RadiographError as error:
+        return _Examined(facts, refused=f"no usable lung mask: {printable(str(error))}")
+    return _Examined(facts, pixels.preprocess.apply(image, mask)[0])
+
+
+def _lacks_mask(entry: Entry, pixels: PixelCache | None) -> bool:
+    needed = pixels is not None and pixels.preprocess.recipe.lungs != "off"
+    return needed and entry.mask_path is None
 
 
 def _may_pass(error: RadiographError) -> bool:
@@ -253,7 +283,8 @@ def _known(
         return False
     if (found.bytes, found.changed_ns) != source.signature(entry.path):
         return False
-    return bool(found.reason) or pixels is None or found.image_id in pixels
+    done = pixels is None or found.image_id in pixels
+    return done or bool(found.reason) or _lacks_mask(entry, pixels)
 
 
 def _row(entry: Entry, facts: Facts) -> dict[str, object]:

@@ -6,7 +6,6 @@ hash of the seed and its name, so adding images moves no group to another split.
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +16,7 @@ from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import SplitRecipe
 from pneumoscope.core.tables import save_parquet
 from pneumoscope.data.catalogue import usable
+from pneumoscope.data.folds import GROUP, fill_empty, labels_held, named_test
 
 SPLITS = ("train", "validation", "calibration", "test")
 
@@ -30,21 +30,25 @@ def assign_splits(
     """The catalogue with every usable image in one of `SPLITS`.
 
     A given test part is kept, and its patients leave the other parts. A given validation part is
-    kept if every label has 20 images in it; otherwise it is said and drawn from train.
+    kept if every label has 20 images in it; otherwise it is said and drawn from train. Where the
+    recipe names the test split, as a fold or a source, given parts are ignored.
 
     Raises:
-        LabelError: a label has too few groups to be in every split.
+        LabelError: a label has too few groups to be in every split, or a source is unknown.
     """
     labels = usable(catalogue)["label"].unique().sort().to_list()
-    given = _kept_parts(catalogue, recipe, reporter)
-    catalogue = _seal_test(catalogue.with_columns(given.alias("split")), reporter)
-    grouped = catalogue.with_columns(group=pl.coalesce("patient_id", "image_id"))
+    if recipe.folds is not None or recipe.leave_out_source is not None:
+        catalogue = named_test(catalogue, recipe, seed=seed, reporter=reporter)
+    else:
+        given = _kept_parts(catalogue, recipe, reporter)
+        catalogue = _seal_test(catalogue.with_columns(given.alias("split")), reporter)
+    grouped = catalogue.with_columns(group=GROUP)
     drawn = _draw(grouped, recipe, seed)
     _say_unknown_patients(catalogue, reporter)
     joined = grouped.join(drawn, on="group", how="left", maintain_order="left")
     split = pl.when(pl.col("excluded").is_null()).then(pl.coalesce("split", "drawn"))
     result = joined.with_columns(split.alias("split")).select(catalogue.columns)
-    _require_every_label(result, labels)
+    _require_every_label(result, labels, recipe)
     return result
 
 
@@ -88,9 +92,7 @@ def _read_split(path: Path) -> pl.DataFrame:
 
 def save_split(catalogue: pl.DataFrame, path: Path) -> None:
     """Write the split file: `image_id`, `group`, `split` of every usable image."""
-    table = usable(catalogue).select(
-        "image_id", pl.coalesce("patient_id", "image_id").alias("group"), "split"
-    )
+    table = usable(catalogue).select("image_id", GROUP.alias("group"), "split")
     save_parquet(table.sort("image_id"), path)
 
 
@@ -102,7 +104,7 @@ def limit_images(catalogue: pl.DataFrame, limit: int | None, *, seed: int) -> pl
     live = usable(catalogue)
     if limit is None or live.height <= limit:
         return catalogue
-    keyed = live.with_columns(pl.coalesce("patient_id", "image_id").alias("group"))
+    keyed = live.with_columns(GROUP.alias("group"))
     groups = keyed.group_by("group").agg(
         pl.col("label").mode().min(), pl.col("split").first(), pl.len().alias("images")
     )
@@ -111,7 +113,7 @@ def limit_images(catalogue: pl.DataFrame, limit: int | None, *, seed: int) -> pl
     before = (pl.col("images").cum_sum() - pl.col("images")).over("label", "split")
     share = pl.col("images").sum().over("label", "split") * (limit / live.height)
     chosen = groups.filter(before < share)["group"]
-    left_out = ~pl.coalesce("patient_id", "image_id").is_in(chosen.implode())
+    left_out = ~GROUP.is_in(chosen.implode())
     reason = pl.when(left_out & pl.col("excluded").is_null()).then(pl.lit("not drawn (data.limit)"))
     return catalogue.with_columns(reason.otherwise("excluded").alias("excluded"))
 
@@ -157,21 +159,18 @@ def _draw(grouped: pl.DataFrame, recipe: SplitRecipe, seed: int) -> pl.DataFrame
     """`group`, `drawn` for every group that no given part holds."""
     free = usable(grouped).filter(pl.col("split").is_null())
     given = set(usable(grouped)["split"].drop_nulls().unique())
-    groups = free.group_by("group").agg(pl.col("label").mode().min()).sort("group")
-    places = [unit_hash(seed, "split", group) for group in groups["group"]]
+    holds = labels_held(free)
+    places = {group: unit_hash(seed, "split", group) for group in holds}
     shares = {
         name: getattr(recipe, name) for name in ("validation", "calibration", "test")
     }  # fmt: skip
     total = 1 - sum(shares[name] for name in given if name in shares)
     wanted = {name: share / total for name, share in shares.items() if name not in given}
-    drawn = [_split_at(place, wanted) for place in places]
-    table = groups.with_columns(
-        place=pl.Series(places, dtype=pl.Float64), drawn=pl.Series(drawn, dtype=pl.String)
-    )
-    holds = {
-        group: set(labels) for group, labels in free.group_by("group").agg("label").iter_rows()
-    }
-    return _fill_empty(table, holds, tuple(wanted)).select("group", "drawn")
+    drawn = {group: _split_at(place, wanted) for group, place in places.items()}
+    order = sorted(places, key=places.__getitem__)
+    filled = fill_empty(drawn, order, holds, (*wanted, "train"))
+    schema = {"group": pl.String, "drawn": pl.String}
+    return pl.DataFrame(list(filled.items()), schema=schema, orient="row")
 
 
 def _split_at(place: float, wanted: dict[str, float]) -> str:
@@ -180,28 +179,6 @@ def _split_at(place: float, wanted: dict[str, float]) -> str:
             return name
         place -= share
     return "train"
-
-
-def _fill_empty(
-    table: pl.DataFrame, holds: dict[str, set[str]], wanted: tuple[str, ...]
-) -> pl.DataFrame:
-    """Give every split a group of every label: a small set may leave one empty by chance.
-
-    The group comes from the split that has most groups of the label; `holds` says the labels of a
-    group's images.
-    """
-    split = dict(table.select("group", "drawn").iter_rows())
-    order = table.sort("place")["group"].to_list()
-    for label in sorted(set().union(*holds.values())):
-        groups = [group for group in order if label in holds[group]]
-        for name in (*wanted, "train"):
-            members = Counter(split[group] for group in groups)
-            donor, most = max(members.items(), key=lambda item: (item[1], item[0] == "train"))
-            if name not in members and most > 1:
-                moved = next(group for group in groups if split[group] == donor)
-                split[moved] = name
-    drawn = pl.Series("drawn", [split[group] for group in table["group"]], dtype=pl.String)
-    return table.with_columns(drawn)
 
 
 def _say_unknown_patients(catalogue: pl.DataFrame, reporter: Reporter) -> None:
@@ -213,12 +190,22 @@ def _say_unknown_patients(catalogue: pl.DataFrame, reporter: Reporter) -> None:
         )
 
 
-def _require_every_label(catalogue: pl.DataFrame, labels: list[str]) -> None:
+def _require_every_label(
+    catalogue: pl.DataFrame, labels: list[str], recipe: SplitRecipe | None = None
+) -> None:
     live = usable(catalogue)
     for label in labels:
         found = set(live.filter(pl.col("label") == label)["split"])
         if missing := [name for name in SPLITS if name not in found]:
             raise LabelError(
                 f"label '{label}': no image for {', '.join(missing)}. Every split needs some of "
-                "each label: add patients, or set split.use_given: false if the folder splits."
+                f"each label: {_remedy(recipe)}."
             )
+
+
+def _remedy(recipe: SplitRecipe | None) -> str:
+    if recipe is not None and recipe.leave_out_source is not None:
+        return f"leave out another source than {recipe.leave_out_source}, or the label's images"
+    if recipe is not None and recipe.folds is not None:
+        return "add patients, or take another number of split.folds"
+    return "add patients, or set split.use_given: false if the folder splits"

@@ -11,9 +11,8 @@ from pneumoscope.models.classifier import Classifier
 class SaliencyClassifier(nn.Module):
     """What is exported: a classifier that also answers where its evidence lies.
 
-    For average pooling followed by dense layers, Grad-CAM's channel weights are the head's input
-    gradient over the number of positions (Selvaraju et al. 2017, equations 1 and 2), so no
-    backward pass is needed.
+    Head and pooling write their derivatives out as forward operations, so Grad-CAM (Selvaraju et
+    al. 2017, equations 1 and 2) needs no backward pass.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -29,11 +28,14 @@ class SaliencyClassifier(nn.Module):
         Returns:
             Logits `[batch, label]`; embedding `[batch, features]`; saliency maps
             `[batch, label, height, width]` at the resolution of the last feature maps, >= 0, in
-            logit units: Grad-CAM times the number of positions, so that for a linear head the mean
-            over positions, before negative parts are cut, is the logit without its bias.
+            logit units: Grad-CAM times the number of positions. A channel weighs as much as the
+            logit changes when it rises by 1 at every position; for average pooling and a linear
+            head the mean over positions, before negative parts are cut, is the logit without its
+            bias.
         """
         maps = self.classifier.backbone(pixels).to(torch.float32)
-        embedding = maps.mean(dim=(2, 3))
-        weights = self.classifier.head.label_gradients(embedding)
-        saliency = torch.relu(torch.einsum("blf,bfhw->blhw", weights, maps))
+        embedding = self.classifier.embed_maps(maps)
+        gradients = self.classifier.head.label_gradients(embedding)
+        weights = self.classifier.pooling.channel_weights(gradients, maps, embedding)
+        saliency = torch.relu(torch.einsum("blc,bchw->blhw", weights, maps))
         return self.classifier.head(embedding), embedding, saliency

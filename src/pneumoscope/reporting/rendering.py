@@ -28,13 +28,18 @@ def save_figures(figures: Sequence[NamedFigure], folder: Path) -> tuple[Path, ..
     """
     paths = tuple(folder / f"{named.name}.png" for named in figures)
     for named, path in zip(figures, paths, strict=True):
-        buffer = io.BytesIO()
-        with _settings(named.name):
-            named.figure.savefig(
-                buffer, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None}
-            )
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, to_png(named))
     return paths
+
+
+def to_png(named: NamedFigure) -> bytes:
+    """The figure as a PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with _settings(named.name):
+        named.figure.savefig(
+            buffer, format="png", dpi=_PNG_DPI, facecolor="white", metadata={"Software": None}
+        )
+    return buffer.getvalue()
 
 
 def to_svg(named: NamedFigure) -> str:

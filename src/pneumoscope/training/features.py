@@ -6,25 +6,26 @@ A file holds one view of one set of images; its name is a hash of everything it 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import cache_folder, replacing, sha256
 from pneumoscope.core.progress import Reporter
-from pneumoscope.core.recipe import AugmentRecipe
-from pneumoscope.data.augmentation import apply, draw
 from pneumoscope.data.cache import PixelCache
-from pneumoscope.models.classifier import evaluating
-from pneumoscope.models.zoo import Backbone
+from pneumoscope.models.classifier import Classifier, evaluating
+from pneumoscope.training.distributed import World
 from pneumoscope.training.precision import in_precision
+from pneumoscope.training.views import Views
 
 
 @dataclass(frozen=True)
@@ -45,66 +46,74 @@ class Embedder:
     """Computes embeddings of cached pixels, or finds them already computed.
 
     Attributes:
-        backbone: The frozen backbone, float32.
+        classifier: Whose frozen backbone, float32, and pooling are asked.
         pixels: Where canvases are.
-        augment: How views after the first differ.
-        seed: The run's seed.
+        views: Makes the views.
         precision: `float32` or `bfloat16`.
         batch_size: Images per step.
+        world: This process, its device and the others.
     """
 
-    backbone: Backbone
+    classifier: Classifier
     pixels: PixelCache
-    augment: AugmentRecipe
-    seed: int
+    views: Views
     precision: str
     batch_size: int
+    world: World = field(default_factory=World)
 
     def embed(self, image_ids: Sequence[str], *, views: int, reporter: Reporter) -> Embeddings:
-        """Embeddings of `views` views of each image: the first plain, the others augmented."""
+        """Embeddings of `views` views of each image: the first plain, the others augmented.
+
+        Several processes share the views between them.
+
+        Raises:
+            StorageError: several processes share the work and the cache cannot be written.
+        """
         ids = tuple(image_ids)
         files = [self._file(ids, view) for view in range(views)]
-        missing = [view for view, file in enumerate(files) if not _whole(file)]
+        missing = [view for view in range(views)[self.world.part] if not _whole(files[view])]
         computed = self._compute(ids, missing, reporter) if missing else {}
         for view, values in computed.items():
-            _keep(files[view], values, reporter)
+            _keep(files[view], values, reporter, needed=self.world.size > 1)
+        self.world.wait()
         stacked = [computed[v] if v in computed else np.load(files[v]) for v in range(views)]
         return Embeddings(ids, np.stack(stacked, axis=1))
 
     def _compute(
         self, ids: tuple[str, ...], views: Sequence[int], reporter: Reporter
     ) -> dict[int, NDArray[np.float32]]:
-        network = in_precision(self.backbone, self.precision)
+        network = in_precision(self.classifier.backbone, self.precision).to(self.world.device)
+        pooling = copy.deepcopy(self.classifier.pooling).to(self.world.device)
         work = [(view, start) for view in views for start in range(0, len(ids), self.batch_size)]
         rows: dict[int, list[NDArray[np.float32]]] = {view: [] for view in views}
-        fill = self.pixels.preprocess.recipe.pad_value
         description = f"Embedding {len(ids)} images x {len(views)} views"
-        with evaluating(network):
+        with evaluating(network), evaluating(pooling):
             for view, start in reporter.track(work, description, len(work)):
                 chosen = ids[start : start + self.batch_size]
-                images = torch.from_numpy(self.pixels.pixels(chosen))
-                drawn = draw(self.augment, chosen, view=view, seed=self.seed)
-                maps = network(apply(images, drawn, fill=fill) if view else images)
-                rows[view].append(maps.to(torch.float32).mean(dim=(2, 3)).numpy())
+                images = torch.from_numpy(self.pixels.pixels(chosen)).to(self.world.device)
+                maps = network(self.views.show(images, chosen, view) if view else images)
+                rows[view].append(pooling(maps.to(torch.float32)).cpu().numpy())
         return {view: np.concatenate(parts) for view, parts in rows.items()}
 
     def _file(self, ids: tuple[str, ...], view: int) -> Path:
         facts = {
-            "weights": _fingerprint(self.backbone),
+            "weights": network_fingerprint(self.classifier.backbone),
+            "pooling": repr(self.classifier.pooling),
             "preprocess": self.pixels.preprocess.fingerprint,
-            "augment": [self.augment.model_dump(), self.seed, view] if view else None,
-            "compute": [self.precision, self.batch_size, torch.__version__],
+            "view": self.views.facts(view),
+            "compute": [self.precision, self.batch_size, self.world.device.type, torch.__version__],
             "images": sha256("".join(ids).encode()),
         }
         key = sha256(json.dumps(facts, sort_keys=True).encode())[:24]
         return cache_folder() / "embeddings" / f"{key}.npy"
 
 
-def _fingerprint(backbone: Backbone) -> str:
+def network_fingerprint(network: nn.Module) -> str:
+    """A hash of all weights and statistics of a network."""
     digest = hashlib.sha256()
-    for name, value in backbone.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -116,9 +125,11 @@ def _whole(file: Path) -> bool:
     return True
 
 
-def _keep(file: Path, values: NDArray[np.float32], reporter: Reporter) -> None:
+def _keep(file: Path, values: NDArray[np.float32], reporter: Reporter, *, needed: bool) -> None:
     try:
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, values, allow_pickle=False)
     except StorageError as error:
+        if needed:
+            raise
         reporter.warn(f"embeddings are not kept for the next run: {error}")

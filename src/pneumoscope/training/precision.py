@@ -1,6 +1,6 @@
-"""The fastest precision for a frozen backbone, found by timing, remembered per machine.
+"""The fastest precision, of a frozen backbone or of what is trained, found by timing.
 
-Remembering it is what makes a repeated run repeat to the last digit.
+Remembering it per machine is what makes a repeated run repeat to the last digit.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import copy
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import cache_folder, sha256, write_text
@@ -20,6 +22,8 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.core.provenance import machine
 from pneumoscope.models.classifier import evaluating
 from pneumoscope.models.zoo import Backbone
+
+Network = TypeVar("Network", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -34,16 +38,75 @@ def choose_precision(
     """`float32` or `bfloat16`: what was requested, or for `auto` what was faster here."""
     if requested != "auto":
         return requested
+    pixels = torch.zeros(batch_size, 1, size, size, dtype=torch.uint8)
+
+    def step(precision: str) -> Callable[[], object]:
+        network = in_precision(backbone, precision)
+
+        def look() -> None:
+            with evaluating(network):
+                network(pixels)
+
+        return look
+
     memory = _memory(backbone.name, size, batch_size)
+    return _faster(step, batch_size, memory, "the frozen backbone", reporter)
+
+
+def choose_training_precision(
+    network: nn.Module,
+    inputs: Tensor,
+    *,
+    name: str,
+    requested: str,
+    reporter: Reporter,
+) -> str:
+    """`float32` or `bfloat16` for forward and backward passes of `network` on `inputs`.
+
+    Args:
+        network: In the mode it learns in; gradients are computed and dropped.
+        inputs: A batch.
+        name: What tells this network and inputs from others on this machine.
+        requested: `auto` times a few steps.
+        reporter: Told what was chosen.
+    """
+    if requested != "auto":
+        return requested
+
+    def step(precision: str) -> Callable[[], object]:
+        def learn() -> None:
+            with computing_in(precision, inputs.device):
+                logits = network(inputs)
+            logits.to(torch.float32).sum().backward()
+            network.zero_grad(set_to_none=True)
+
+        return learn
+
+    memory = _memory(name, *inputs.shape)
+    buffers = {key: value.clone() for key, value in network.named_buffers()}
+    try:
+        return _faster(step, len(inputs), memory, "what is trained", reporter)
+    finally:  # batch statistics have moved
+        for key, value in network.named_buffers():
+            value.copy_(buffers[key])
+
+
+def _faster(
+    step: Callable[[str], Callable[[], object]],
+    images: int,
+    memory: Path,
+    what: str,
+    reporter: Reporter,
+) -> str:
+    """What the memory says, or what is faster now, which it then says."""
     if (known := _recall(memory)) is not None:
         return known
-    pixels = torch.zeros(batch_size, 1, size, size, dtype=torch.uint8)
-    speed = {"float32": _images_per_second(backbone, pixels, "float32")}
-    hopeless = 2 * batch_size / speed["float32"]
-    speed["bfloat16"] = _images_per_second(backbone, pixels, "bfloat16", give_up_after=hopeless)
+    speed = {"float32": _images_per_second(step("float32"), images)}
+    hopeless = 2 * images / speed["float32"]
+    speed["bfloat16"] = _images_per_second(step("bfloat16"), images, give_up_after=hopeless)
     chosen = "bfloat16" if speed["bfloat16"] > _WORTH * speed["float32"] else "float32"
     rates = ", ".join(f"{name} {rate:.0f} images/s" for name, rate in speed.items())
-    reporter.say(f"Precision of the frozen backbone: {chosen} ({rates}).")
+    reporter.say(f"Precision of {what}: {chosen} ({rates}).")
     try:
         write_text(memory, json.dumps({"precision": chosen, "images_per_second": speed}))
     except StorageError as error:
@@ -51,36 +114,47 @@ def choose_precision(
     return chosen
 
 
-def in_precision(backbone: Backbone, precision: str) -> Backbone:
-    """A copy of the backbone whose network computes in `precision`."""
-    other = copy.deepcopy(backbone)
-    other.network.to(dtype=DTYPES[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+def computing_in(precision: str, device: torch.device) -> torch.autocast:
+    """Inside the block, operations that bear it run in `precision`; weights stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def in_precision(network: Network, precision: str) -> Network:
+    """A copy of the network, in evaluation mode, whose weights are in `precision`."""
+    other = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    for module in other.modules():
+        if isinstance(module, Backbone):
+            continue  # mean and standard deviation of the input stay exact
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        for tensor in own:
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.to(DTYPES[precision])
     return other.eval()
 
 
 def _images_per_second(
-    backbone: Backbone, pixels: Tensor, precision: str, *, give_up_after: float = math.inf
+    step: Callable[[], object], images: int, *, give_up_after: float = math.inf
 ) -> float:
     """Best of a few steps, after one to warm up; a warm-up that takes too long is the answer.
 
     Processors without bfloat16 emulate it, many times slower.
     """
-    network = in_precision(backbone, precision)
-    with evaluating(network):
-        first = _seconds(network, pixels)
-        if first > give_up_after:
-            return len(pixels) / first
-        return len(pixels) / min(_seconds(network, pixels) for _ in range(_STEPS))
+    first = _seconds(step)
+    if first > give_up_after:
+        return images / first
+    return images / min(_seconds(step) for _ in range(_STEPS))
 
 
-def _seconds(network: Backbone, pixels: Tensor) -> float:
+def _seconds(step: Callable[[], object]) -> float:
     start = time.perf_counter()
-    network(pixels)
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
-def _memory(name: str, size: int, batch_size: int) -> Path:
-    facts = [name, size, batch_size, torch.__version__, torch.get_num_threads(), machine()]
+def _memory(name: str, *shape: int) -> Path:
+    facts = [name, *shape, torch.__version__, torch.get_num_threads(), machine()]
     return cache_folder() / "precision" / f"{sha256(json.dumps(facts).encode())[:16]}.json"
 
 

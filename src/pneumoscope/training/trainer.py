@@ -9,10 +9,9 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from pneumoscope.core.progress import Reporter
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.core.recipe import Phase, ProbePhase, Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import usable
 from pneumoscope.evaluation.metrics import compute
@@ -21,10 +20,15 @@ from pneumoscope.models.classifier import Classifier, build_classifier
 from pneumoscope.models.weights import WeightsRecord
 from pneumoscope.models.zoo import require_feature_maps
 from pneumoscope.training.allocator import keep_freed_memory
-from pneumoscope.training.balance import label_weights
-from pneumoscope.training.features import Embedder
-from pneumoscope.training.phase import Epoch, Loss, ProbeData, run_probe
+from pneumoscope.training.checkpoints import Checkpoints
+from pneumoscope.training.distributed import World
+from pneumoscope.training.loop import run_phase
+from pneumoscope.training.losses import make_loss
+from pneumoscope.training.phases import Bench, Task, prepare_fine_tuning, prepare_probe
+from pneumoscope.training.plan import Epoch, Plan
 from pneumoscope.training.precision import choose_precision
+from pneumoscope.training.sources import Images
+from pneumoscope.training.views import Views
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Trained:
     """A trained classifier and how it came about.
 
     Attributes:
+        classifier: On the CPU, in evaluation mode.
         history: One row per epoch: `phase`, `epoch`, `train_loss`, `validation_loss`,
             `validation_auc`, `learning_rate`, `best`.
         precision: In which the frozen backbone was run.
@@ -49,6 +54,8 @@ def train_classifier(
     labels: Sequence[str],
     pixels: PixelCache,
     *,
+    checkpoints: Checkpoints,
+    world: World,
     reporter: Reporter,
     on_epoch: Callable[[Epoch], None],
 ) -> Trained:
@@ -56,81 +63,98 @@ def train_classifier(
 
     The calibration and test splits are not looked at.
 
+    Args:
+        recipe: What to train, and how.
+        catalogue: With a split.
+        labels: The label set.
+        pixels: Canvases of its images.
+        checkpoints: Where an unfinished training goes on from, if there is one.
+        world: This process and those that train with it.
+        reporter: Shown what happens.
+        on_epoch: Called after every new epoch.
+
     Raises:
         TrainingError: the loss is not finite.
         WeightsError: the pretrained weights are missing or changed.
     """
     keep_freed_memory()
-    built = build_classifier(recipe.model, labels, seed=recipe.seed)
-    require_feature_maps(built.classifier.backbone, recipe.preprocess.size)
+    size = recipe.preprocess.size
+    built = build_classifier(recipe.model, labels, size=size, seed=recipe.seed)
+    require_feature_maps(built.classifier.backbone, size)
+    built.classifier.to(world.device)
+    images, validation = (_images(catalogue, split, labels) for split in ("train", "validation"))
+    heard = reporter if world.first else Silent()
     precision = choose_precision(
         built.classifier.backbone,
-        size=recipe.preprocess.size,
+        size=size,
         batch_size=recipe.compute.batch_size,
         requested=recipe.compute.precision,
-        reporter=reporter,
+        reporter=heard,
     )
-    embedder = Embedder(
-        built.classifier.backbone,
-        pixels,
-        recipe.augment,
-        recipe.seed,
-        precision,
-        recipe.compute.batch_size,
+    views = Views.of(recipe, images.ids, pixels)
+    bench = Bench(
+        recipe, built.classifier, pixels, images, validation, views, precision, world, heard
     )
-    phase = recipe.phases[0]
-    data = _probe_data(catalogue, labels, embedder, phase.views, reporter)
-    epochs = run_probe(
-        built.classifier.head,
-        data,
-        phase=phase,
-        optimizer=recipe.optimizer,
-        loss=_loss(recipe, data.train_truth, len(labels)),
-        score=_validation_auc(labels, data),
-        seed=recipe.seed,
-        on_epoch=on_epoch,
-    )
-    history = pl.DataFrame([asdict(epoch) for epoch in epochs])
-    return Trained(built.classifier, built.weights, history, precision)
-
-
-def _probe_data(
-    catalogue: pl.DataFrame,
-    labels: Sequence[str],
-    embedder: Embedder,
-    views: int,
-    reporter: Reporter,
-) -> ProbeData:
-    parts: list[Tensor] = []
-    for split, count in (("train", views), ("validation", 1)):
-        rows = usable(catalogue).filter(pl.col("split") == split).sort("image_id")
-        found = embedder.embed(rows["image_id"].to_list(), views=count, reporter=reporter)
-        truth = dict(rows.select("image_id", "label").iter_rows())
-        indices = [labels.index(truth[image_id]) for image_id in found.image_ids]
-        parts += [torch.from_numpy(found.values), torch.tensor(indices)]
-    return ProbeData(*parts)
-
-
-def _loss(recipe: Recipe, truth: Tensor, labels: int) -> Loss:
-    weights = label_weights(recipe.balance, truth, labels)
-
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(
-            logits, target, weight=weights, label_smoothing=recipe.loss.label_smoothing
+    history: list[Epoch] = []
+    for number, phase in enumerate(recipe.phases):
+        task = _prepare(bench, phase)
+        plan = _plan(bench, task, phase, number, labels)
+        history += run_phase(
+            task.network,
+            task.source,
+            plan,
+            checkpoints=checkpoints,
+            world=world,
+            reporter=heard,
+            on_epoch=on_epoch,
         )
+    classifier = built.classifier.requires_grad_().cpu().eval()
+    table = pl.DataFrame([asdict(epoch) for epoch in history])
+    return Trained(classifier, built.weights, table, precision)
 
-    return loss
+
+def _images(catalogue: pl.DataFrame, split: str, labels: Sequence[str]) -> Images:
+    rows = usable(catalogue).filter(pl.col("split") == split).sort("image_id")
+    truth = np.array([labels.index(label) for label in rows["label"]], np.int64)
+    return Images(tuple(rows["image_id"]), truth)
 
 
-def _validation_auc(labels: Sequence[str], data: ProbeData) -> Callable[[Tensor], float]:
-    truth = data.validation_truth.numpy()
-    count = len(truth)
+def _prepare(bench: Bench, phase: Phase) -> Task:
+    if isinstance(phase, ProbePhase):
+        return prepare_probe(bench, phase)
+    return prepare_fine_tuning(bench, phase)
+
+
+def _plan(bench: Bench, task: Task, phase: Phase, number: int, labels: Sequence[str]) -> Plan:
+    recipe = bench.recipe
+    counts = np.bincount(bench.images.truth, minlength=len(labels)).tolist()
+    same = [other for other in recipe.phases[:number] if other.kind == phase.kind]
+    return Plan(
+        name=f"{phase.kind}_{len(same) + 1}" if same else phase.kind,
+        number=number,
+        phase=phase,
+        groups=task.groups,
+        loss=make_loss(recipe.loss, recipe.balance, counts).to(bench.world.device),
+        score=_validation_auc(labels, bench.validation),
+        training_mode=task.training_mode,
+        optimizer=recipe.optimizer,
+        regularize=recipe.regularize,
+        balance=recipe.balance,
+        seed=recipe.seed,
+        precision=task.precision,
+        threads=task.threads,
+        compile=recipe.compute.compile,
+    )
+
+
+def _validation_auc(labels: Sequence[str], validation: Images) -> Callable[[Tensor], float]:
+    count = len(validation.ids)
 
     def score(logits: Tensor) -> float:
         predictions = Predictions(
             labels=tuple(labels),
-            image_ids=tuple(map(str, range(count))),
-            truth=truth,
+            image_ids=validation.ids,
+            truth=validation.truth.astype(np.int64),
             logits=logits.double().numpy(),
             probabilities=torch.softmax(logits.double(), dim=1).numpy(),
             clusters=np.arange(count),

@@ -5,6 +5,7 @@ from pneumoscope.workflows.demonstration import demo
 from pneumoscope.workflows.evaluation import evaluate
 from pneumoscope.workflows.prediction import predict
 from pneumoscope.workflows.results import EvaluateResult, TrainResult
+from pneumoscope.workflows.showing import show_augmentation
 from pneumoscope.workflows.training import train
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "demo",
     "evaluate",
     "predict",
+    "show_augmentation",
     "train",
 ]

@@ -12,6 +12,7 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import build_catalogue
 from pneumoscope.data.layouts import recognise
+from pneumoscope.data.masks import with_masks
 from pneumoscope.imaging.preprocess import Preprocess
 
 
@@ -41,13 +42,14 @@ def prepare(
 
     Raises:
         LayoutError: the folder does not say what its images are.
+        InputError: lung masks are needed, and no image has one.
         StorageError: the cache cannot be written.
     """
     listing = recognise(path, layout=layout, columns=columns, source=source)
     reporter.say(f"Layout: {listing.layout} ({listing.why}), {len(listing.entries)} images.")
     for note in listing.notes:
         reporter.warn(note)
-    pixels = PixelCache(preprocess)
+    pixels = PixelCache(with_masks(preprocess, listing))
     catalogue = build_catalogue(listing, pixels=pixels, reporter=reporter)
     _say_excluded(catalogue, reporter)
     return Prepared(catalogue, pixels)

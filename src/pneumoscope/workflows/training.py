@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,7 +28,9 @@ from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
 from pneumoscope.reporting.report import ReportInput
 from pneumoscope.tracking import TrackedRun, tracked_run
-from pneumoscope.training.phase import Epoch
+from pneumoscope.training.checkpoints import Checkpoints
+from pneumoscope.training.distributed import World, joined_world
+from pneumoscope.training.plan import Epoch
 from pneumoscope.training.trainer import Trained, train_classifier
 from pneumoscope.workflows.assess import (
     data_name,
@@ -40,34 +42,38 @@ from pneumoscope.workflows.assess import (
 )
 from pneumoscope.workflows.prepare import Prepared, prepare
 from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, unfinished
 
 _PARITY_IMAGES = 16
 
 QUICK: Mapping[str, int] = {
     "data.limit": 400,
-    "phases.0.views": 1,
-    "phases.0.epochs": 20,
     "evaluate.resamples": 500,
+    "views": 1,
+    "epochs": 20,
+    "fine_tune_epochs": 2,
 }
-"""What `--quick` changes: a small but complete pass."""
+"""The most that `--quick` leaves: a small but complete pass."""
 
 
 def quickened(recipe: Recipe) -> Recipe:
     """The recipe made small: what is smaller already stays."""
-    phase = recipe.phases[0]
-    present = {
-        "data.limit": recipe.data.limit or math.inf,
-        "phases.0.views": phase.views,
-        "phases.0.epochs": phase.epochs,
-        "evaluate.resamples": recipe.evaluate.resamples,
+    changes = {
+        "data.limit": min(QUICK["data.limit"], recipe.data.limit or QUICK["data.limit"]),
+        "evaluate.resamples": min(QUICK["evaluate.resamples"], recipe.evaluate.resamples),
     }
-    return override(recipe, {name: int(min(v, present[name])) for name, v in QUICK.items()})
+    for number, phase in enumerate(recipe.phases):
+        most = QUICK["epochs" if phase.kind == "probe" else "fine_tune_epochs"]
+        changes[f"phases.{number}.epochs"] = min(most, phase.epochs)
+        changes[f"phases.{number}.views"] = min(QUICK["views"], phase.views)
+    return override(recipe, changes)
 
 
 def train(
     recipe: Recipe,
     *,
     output: Path | None = None,
+    resume: bool = False,
     reporter: Reporter | None = None,
     notices: Sequence[str] = (),
 ) -> TrainResult:
@@ -76,6 +82,8 @@ def train(
     Args:
         recipe: Its `data.path` is set.
         output: The run folder to write; default `runs/<time>-<name>`.
+        resume: Go on with the unfinished training of this output; without an output, with the last
+            one of this recipe. Where there is none, begin.
         reporter: Shown what happens.
         notices: What the report should say besides what happens here.
 
@@ -84,20 +92,37 @@ def train(
         StorageError: the output or the cache cannot be written; nothing half-written is left.
         TrainingError, ExportError: as their names say.
     """
-    start = time.perf_counter()
     if recipe.data.path is None:
         raise RecipeError("data.path: is not set. Give a folder of radiographs.")
-    folder = output or _default_output(recipe.name)
-    noting = Noting(reporter or Silent(), notices)
-    with staged_folder(folder) as stage:
-        prepared, labels = _prepare(recipe, noting)
+    with joined_world(recipe.compute.device) as world:
+        named = output or (find_unfinished(recipe, Path("runs")) if resume else None)
+        folder = Path(world.agreed(str(named or _default_output(recipe.name))))
+        if not world.first:
+            return _assist(recipe, folder, world)
+        noting = Noting(reporter or Silent(), notices)
+        return _lead(recipe, folder, world, noting, resume=resume)
+
+
+def _lead(
+    recipe: Recipe, folder: Path, world: World, reporter: Noting, *, resume: bool
+) -> TrainResult:
+    """Everything, and the writing of it."""
+    start = time.perf_counter()
+    with (
+        unfinished(recipe, folder, resume=resume, reporter=reporter) as begun,
+        staged_folder(folder) as stage,
+    ):
+        prepared, labels = _prepare(recipe, reporter)
+        begun.require_data(fingerprint(prepared.catalogue))
+        world.wait()
         tags = {"data": fingerprint(prepared.catalogue)}
-        with tracked_run(recipe, store=folder.parent, tags=tags, reporter=noting) as run:
-            trained = _train(recipe, prepared, labels, run, noting)
-            bundle = _export(recipe, prepared, labels, trained, noting)
-            metrics = _write(stage, recipe, prepared, trained, bundle, noting)
+        with tracked_run(recipe, store=folder.parent, tags=tags, reporter=reporter) as run:
+            trained = _train(recipe, prepared, labels, begun, world, run, reporter)
+            bundle = _export(recipe, prepared, labels, trained, reporter)
+            metrics = _write(stage, recipe, prepared, trained, bundle, reporter)
             run.log_metrics(_flat(metrics))
             run.log_folder(stage)
+    world.wait()
     return TrainResult(
         output=folder,
         report=folder / "report.html",
@@ -107,6 +132,28 @@ def train(
         tracking_uri=run.uri,
         seconds=time.perf_counter() - start,
     )
+
+
+def _assist(recipe: Recipe, folder: Path, world: World) -> TrainResult:
+    """This process's part of the training that the first process leads; what that one wrote."""
+    start = time.perf_counter()
+    world.wait()
+    prepared, labels = _prepare(recipe, Silent())
+    train_classifier(
+        recipe,
+        prepared.catalogue,
+        labels,
+        prepared.pixels,
+        checkpoints=Checkpoints(),
+        world=world,
+        reporter=Silent(),
+        on_epoch=lambda _: None,
+    )
+    world.wait()
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf8"))
+    bundle = folder / "bundle"
+    seconds = time.perf_counter() - start
+    return TrainResult(folder, folder / "report.html", metrics, bundle, None, None, seconds)
 
 
 def _default_output(name: str) -> Path:
@@ -139,21 +186,31 @@ def _train(
     recipe: Recipe,
     prepared: Prepared,
     labels: tuple[str, ...],
+    begun: Unfinished,
+    world: World,
     run: TrackedRun,
     reporter: Reporter,
 ) -> Trained:
     def on_epoch(epoch: Epoch) -> None:
         values = {k: float(v) for k, v in asdict(epoch).items() if k not in ("phase", "epoch")}
-        run.log_metrics(values, step=epoch.epoch)
+        run.log_metrics({f"{epoch.phase}/{k}": v for k, v in values.items()}, step=epoch.epoch)
 
     trained = train_classifier(
-        recipe, prepared.catalogue, labels, prepared.pixels, reporter=reporter, on_epoch=on_epoch
+        recipe,
+        prepared.catalogue,
+        labels,
+        prepared.pixels,
+        checkpoints=begun.checkpoints,
+        world=world,
+        reporter=reporter,
+        on_epoch=on_epoch,
     )
-    best = trained.history.filter("best")[-1]
-    reporter.say(
-        f"Trained {trained.history.height} epochs; best: epoch {best['epoch'].item()}, "
-        f"validation AUC {best['validation_auc'].item():.3f}."
-    )
+    for (phase,), rows in trained.history.group_by("phase", maintain_order=True):
+        best = rows.filter("best")[-1]
+        reporter.say(
+            f"{phase}: {rows.height} epochs; best: epoch {best['epoch'].item()}, validation loss "
+            f"{best['validation_loss'].item():.3f}, AUC {best['validation_auc'].item():.3f}."
+        )
     return trained
 
 

@@ -137,6 +137,8 @@ class FineTunePhase(_Phase):
     batch_norm: Literal["auto", "frozen", "train"] = "auto"
     """Statistics of the backbone's batch normalisation: kept as they are, or learned from the
     batches; auto keeps them, unless all stages are trained from random weights."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of what is trained; weights stay float32. `auto` as for `compute.precision`."""
 
 
 PHASES: dict[str, type[Section]] = {"probe": ProbePhase, "fine_tune": FineTunePhase}
@@ -186,7 +188,7 @@ class ComputeRecipe(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the backbone. `auto` times a few steps once per machine and remembers."""
+    """Of what is not trained. `auto` times a few steps once per machine and remembers."""
     batch_size: Count = 32
     """Where nothing is learned: embedding, caching, predicting."""
     compile: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pneumoscope.core.recipe.learning import (
     BalanceRecipe,
@@ -58,3 +58,12 @@ class Recipe(Section):
     evaluate: EvaluateRecipe = EvaluateRecipe()
     tracking: TrackingRecipe = TrackingRecipe()
     compute: ComputeRecipe = ComputeRecipe()
+
+    @model_validator(mode="after")
+    def _balances_once(self) -> Recipe:
+        if self.loss.name == "logit_adjusted" and self.balance.method == "class_weights":
+            raise ValueError(
+                "loss.name: logit_adjusted and balance.method: class_weights both correct for "
+                "imbalance; set balance.method to none"
+            )
+        return self

@@ -27,8 +27,9 @@ class DataRecipe(Section):
 
     path: str | None = None
     layout: Literal[
-        "auto", "class_folders", "split_folders", "radiography_database", "manifest", "medmnist"
-    ] = "auto"
+        "auto", "class_folders", "split_folders", "radiography_database", "manifest", "dicom_tree",
+        "medmnist",
+    ] = "auto"  # fmt: skip
     columns: dict[CatalogueColumn, str] = Field(default_factory=dict)
     """Catalogue column to column of the manifest, where its own name does not say it; an empty
     name leaves the catalogue column unknown."""
@@ -50,7 +51,7 @@ class SplitRecipe(Section):
     """A frozen split (Parquet: image_id, group, split), as `audit --fix` writes it; images it does
     not name are left out."""
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Cross-validation: patients fall into this many folds of equal size."""
+    """Cross-validation: patients fall into this many folds of about equal size."""
     fold: Annotated[int, Field(ge=0)] = 0
     """Which fold is the test split, counted from 0."""
     leave_out_source: str | None = None
@@ -89,7 +90,7 @@ class PreprocessRecipe(Section):
 class AugmentRecipe(Section):
     """How far a training view may differ from its radiograph; 0 switches a part off.
 
-    There is no horizontal flip: the heart is on the left.
+    The horizontal flip is off by default: the heart is on the left.
     """
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 8.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pneumoscope.core.errors import LayoutError
 from pneumoscope.data.layouts.class_folders import class_folders
+from pneumoscope.data.layouts.dicom_tree import dicom_tree
 from pneumoscope.data.layouts.folders import folders, what_is_there
 from pneumoscope.data.layouts.listing import Layout, Listing, NearMiss, Outcome
 from pneumoscope.data.layouts.manifest import manifest
@@ -32,8 +33,18 @@ LAYOUTS: tuple[Layout, ...] = (
         "manifest", "a .csv or .parquet naming images (in a DICOM tree, say) and labels",
         manifest, reads_table=True,
     ),
+    Layout(
+        "dicom_tree",
+        "DICOM files at any depth and a .csv or .parquet of their labels by UID or patient",
+        dicom_tree, reads_table=True,
+    ),
     Layout("medmnist", "a MedMNIST .npz", _without_columns(medmnist)),
 )  # fmt: skip
+
+_YIELDS = {"dicom_tree": "manifest"}
+"""Layouts that are not asked where another one, which stands before them, fits. A table that names
+its images by path says all there is to say, whatever they are; only one that names them otherwise
+needs every file of the tree to be looked into."""
 
 
 def recognise(
@@ -61,7 +72,7 @@ def recognise(
             f"{root}: does not exist. Give a folder of radiographs, a manifest or a .npz file."
         )
     tried = _candidates(layout, columns or {})
-    outcomes = [known.recognise(root, columns or {}) for known in tried]
+    outcomes = _outcomes(root, tried, columns or {})
     found = [outcome for outcome in outcomes if isinstance(outcome, Listing)]
     if len(found) > 1:
         raise LayoutError(
@@ -72,6 +83,15 @@ def recognise(
         near = [outcome.reason for outcome in outcomes if isinstance(outcome, NearMiss)]
         raise LayoutError(f"{root}: {_why_not(root, tried, near)}")
     return _with_source(with_tags(found[0]), source)
+
+
+def _outcomes(root: Path, tried: list[Layout], columns: Mapping[str, str]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for known in tried:
+        fitting = {outcome.layout for outcome in outcomes if isinstance(outcome, Listing)}
+        if _YIELDS.get(known.name) not in fitting:
+            outcomes.append(known.recognise(root, columns))
+    return outcomes
 
 
 def _candidates(layout: str, columns: Mapping[str, str]) -> list[Layout]:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from pneumoscope.core.errors import RadiographError
-from pneumoscope.data.layouts.folders import DICOM
 from pneumoscope.data.layouts.listing import Entry, Listing
 from pneumoscope.data.patients import pseudonym_key
-from pneumoscope.imaging.decoded import Limits
 from pneumoscope.imaging.dicom import DicomTags, is_dicom, read_tags
 
-_START_BYTES = 2**20
-"""Headers come before pixels and are shorter than this, but for embedded thumbnails."""
+T = TypeVar("T")
+
+_PATIENT_ID = 0x0010_0020
+
+_STEPS = (2**16, 2**20, 2**24)
+"""How much of a file is read, until its header is whole. Headers come before pixels and are short;
+but for embedded thumbnails, curves and private elements."""
+_RASTER = frozenset({".png", ".jpg", ".jpeg"})
 
 
 def with_tags(listing: Listing) -> Listing:
     """The listing with what its DICOM files say of patient and image; what a table says stands.
 
-    Files named `.dcm` or `.dicom`, and those without an extension, are looked at. What cannot be
-    read stays as it is: decoding will give the reason.
+    All files but those named as PNG or JPEG are looked at: DICOM goes by many extensions, or none.
+    What cannot be read stays as it is: decoding will give the reason.
     """
     asked = [number for number, entry in enumerate(listing.entries) if _may_be_dicom(entry.path)]
     if not asked:
@@ -40,25 +49,55 @@ def with_tags(listing: Listing) -> Listing:
 
 
 def _may_be_dicom(path: str) -> bool:
-    return "#" not in path and PurePosixPath(path).suffix.lower() in DICOM | {""}
+    return "#" not in path and PurePosixPath(path).suffix.lower() not in _RASTER
 
 
-def _tags(file: Path, key: bytes) -> DicomTags | None:
+def patient_pseudonym(patient: str) -> str:
+    """The pseudonym of a Patient ID that stands in a table: the same as of one in a header."""
+    # As imaging.dicom_tags makes them: the tag, then the value without what fills it up.
+    message = _PATIENT_ID.to_bytes(4, "big") + patient.encode().strip(b" \0")
+    return hmac.new(pseudonym_key(), message, hashlib.sha256).hexdigest()[:16]
+
+
+def from_header(
+    file: Path, read: Callable[[bytes], T], *, is_whole: Callable[[T], bool]
+) -> T | None:
+    """What `read` finds in the start of a DICOM file, None where there is no DICOM to be read.
+
+    Args:
+        file: Any file; a pipe or device is not opened.
+        read: From the first bytes of the file; `RadiographError` where they cannot be read.
+        is_whole: Whether what was found shows that nothing was cut off.
+    """
+    found, content = None, b""
     try:
         if not file.is_file():
             return None
         with file.open("rb") as stream:
-            content = stream.read(_START_BYTES)
-            if not is_dicom(content):
-                return None
-            tags = read_tags(content, key=key)
-            # Bits Stored comes after patient, study and view position: with it, nothing was cut.
-            if tags.bits is None and len(content) == _START_BYTES:
-                content += stream.read(Limits().max_bytes)
-                tags = read_tags(content, key=key)
-    except (OSError, RadiographError):
+            for length in _STEPS:
+                content += stream.read(length - len(content))
+                if not is_dicom(content):
+                    return None
+                found = _attempt(read, content) or found
+                if len(content) < length or (found is not None and is_whole(found)):
+                    break
+    except OSError:
         return None
-    return tags
+    return found
+
+
+def _attempt(read: Callable[[bytes], T], content: bytes) -> T | None:
+    try:
+        return read(content)
+    except RadiographError:
+        return None
+
+
+def _tags(file: Path, key: bytes) -> DicomTags | None:
+    # Bits Stored comes after patient, study and view position: with it, nothing was cut.
+    return from_header(
+        file, partial(read_tags, key=key), is_whole=lambda tags: tags.bits is not None
+    )
 
 
 def _filled(entry: Entry, tags: DicomTags) -> Entry:

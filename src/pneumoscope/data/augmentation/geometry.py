@@ -1,0 +1,25 @@
+"""Where each pixel of a view comes from: one affine map per image, one bilinear resampling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pneumoscope.core.types import FloatArray
+
+
+def move(images: Tensor, matrices: FloatArray, *, fill: int) -> Tensor:
+    """`[batch, 1, height, width]` moved; untouched where every matrix is the identity.
+
+    Args:
+        images: `[batch, 1, height, width]` grey levels 0-255, float32.
+        matrices: `[batch, 2, 3]`, from output to input in normalised coordinates (-1 to 1).
+        fill: Grey level of what comes in from outside.
+    """
+    theta = torch.as_tensor(matrices, dtype=torch.float32, device=images.device)
+    identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]], device=images.device)
+    if bool((theta == identity).all()):
+        return images
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images - fill, grid, align_corners=False) + fill

@@ -1,0 +1,169 @@
+"""Activations at the cut, computed once: what the frozen part makes of each view, on disk.
+
+A file holds one view of one set of images as bfloat16, channels last; its name is a hash of
+everything it depends on. Files are memory-mapped: what is read is what a batch needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pneumoscope.core.files import cache_folder, replacing, sha256
+from pneumoscope.core.progress import Reporter
+from pneumoscope.core.types import IntArray
+from pneumoscope.data.cache import PixelCache
+from pneumoscope.models.classifier import evaluating
+from pneumoscope.training.distributed import World
+from pneumoscope.training.features import network_fingerprint
+from pneumoscope.training.views import Views
+
+_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Memory-mapped activations of some views of some images.
+
+    Attributes:
+        image_ids: Which image each row is.
+        stored: Per view `[image, height, width, channels]`, the bits of bfloat16 numbers; for
+            activations without height and width `[image, ...]`.
+    """
+
+    image_ids: tuple[str, ...]
+    stored: tuple[NDArray[np.int16], ...]
+
+    @property
+    def views(self) -> int:
+        """How many views of each image there are."""
+        return len(self.stored)
+
+    def read(self, rows: IntArray, views: IntArray) -> Tensor:
+        """`[row, channels, height, width]` float32, channels last: each row in its view."""
+        bits = np.empty((len(rows), *self.stored[0].shape[1:]), np.int16)
+        for view in np.unique(views):
+            chosen = np.flatnonzero(views == view)
+            bits[chosen] = self.stored[view][rows[chosen]]
+        values = torch.from_numpy(bits).view(torch.bfloat16).to(torch.float32)
+        return values.permute(0, 3, 1, 2) if values.ndim == 4 else values
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Computes the activations of cached pixels, or finds them already computed.
+
+    Attributes:
+        prefix: The frozen part of the network, float32, in evaluation mode.
+        compute: The same in the precision to compute in, on the device.
+        precision: Its name.
+        pixels: Where canvases are.
+        views: Makes the views.
+        batch_size: Images per step.
+        world: This process, its device and the others.
+    """
+
+    prefix: nn.Module
+    compute: nn.Module
+    precision: str
+    pixels: PixelCache
+    views: Views
+    batch_size: int
+    world: World
+
+    def make_room(self, wanted: Mapping[tuple[str, ...], int], budget: int) -> int:
+        """Bytes that the activations take; others, used longest ago, go if that makes them fit.
+
+        Args:
+            wanted: Views of each set of images.
+            budget: Bytes that all activations together may take.
+        """
+        canvas = torch.zeros(1, 1, self.pixels.preprocess.size, self.pixels.preprocess.size)
+        with evaluating(self.compute):
+            each = int(self.compute(canvas.to(self.world.device)).numel()) * _BYTES
+        files = {self._file(ids, view): len(ids) for ids, n in wanted.items() for view in range(n)}
+        if (total := sum(files.values()) * each) <= budget:
+            _forget(activation_folder(), keep=files, budget=budget - total)
+        return total
+
+    def record(
+        self,
+        image_ids: Sequence[str],
+        *,
+        views: int,
+        reporter: Reporter,
+    ) -> Activations:
+        """Activations of `views` views of each image, the first plain.
+
+        Several processes share the views between them.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        ids = tuple(image_ids)
+        files = [self._file(ids, view) for view in range(views)]
+        for view in range(views)[self.world.part]:
+            if not files[view].is_file():
+                self._write(files[view], ids, view, reporter)
+        self.world.wait()
+        stored = tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+        return Activations(ids, stored)
+
+    def _write(self, file: Path, ids: tuple[str, ...], view: int, reporter: Reporter) -> None:
+        starts = range(0, len(ids), self.batch_size)
+        what = f"Activations of {len(ids)} images, view {view + 1}"
+        work = reporter.track(starts, what, len(starts))
+        with replacing(file) as temporary, evaluating(self.compute):
+            opened: NDArray[np.int16] | None = None
+            for start in work:
+                bits = self._bits(ids[start : start + self.batch_size], view)
+                if opened is None:
+                    opened = np.lib.format.open_memmap(
+                        temporary, mode="w+", dtype=np.int16, shape=(len(ids), *bits.shape[1:])
+                    )
+                opened[start : start + len(bits)] = bits
+
+    def _bits(self, ids: Sequence[str], view: int) -> NDArray[np.int16]:
+        images = torch.from_numpy(self.pixels.pixels(ids)).to(self.world.device)
+        if view:
+            images = self.views.show(images, ids, view)
+        values = self.compute(images)
+        if values.ndim == 4:
+            values = values.permute(0, 2, 3, 1)
+        bits: NDArray[np.int16] = (
+            values.to(torch.bfloat16).contiguous().view(torch.int16).cpu().numpy()
+        )
+        return bits
+
+    def _file(self, ids: tuple[str, ...], view: int) -> Path:
+        facts = {
+            "weights": network_fingerprint(self.prefix),
+            "preprocess": self.pixels.preprocess.fingerprint,
+            "view": self.views.facts(view),
+            "compute": [self.precision, self.batch_size, self.world.device.type, torch.__version__],
+            "images": sha256("".join(ids).encode()),
+        }
+        key = sha256(json.dumps(facts, sort_keys=True).encode())[:24]
+        return activation_folder() / f"{key}.npy"
+
+
+def activation_folder() -> Path:
+    """Where activations are kept."""
+    return cache_folder() / "activations"
+
+
+def _forget(folder: Path, *, keep: Mapping[Path, int], budget: int) -> None:
+    """Delete activations used longest ago until those not to be kept take `budget` bytes."""
+    others = [file for file in folder.glob("*.npy") if file not in keep]
+    taken = 0
+    for file in sorted(others, key=lambda file: file.stat().st_atime, reverse=True):
+        taken += file.stat().st_size
+        if taken > budget:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""Show augmentation: a picture of what a recipe does to training images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pneumoscope.core.errors import RecipeError
+from pneumoscope.core.files import write_bytes
+from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.core.randomness import unit_hash
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.data.catalogue import usable
+from pneumoscope.imaging.preprocess import Preprocess
+from pneumoscope.reporting.augmentation_figure import augmentation_figure
+from pneumoscope.reporting.rendering import to_png
+from pneumoscope.training.views import Views
+from pneumoscope.workflows.prepare import prepare
+
+_VIEWS = 6
+
+
+def show_augmentation(
+    recipe: Recipe, output: Path, *, images: int = 6, reporter: Reporter | None = None
+) -> Path:
+    """Draw some images of the recipe's data, plain and in six views each, into a PNG file.
+
+    Args:
+        recipe: Its `data.path` is set.
+        output: The file to write.
+        images: How many.
+        reporter: Shown what happens.
+
+    Raises:
+        InputError: the data or the recipe cannot be used.
+        StorageError: the file cannot be written.
+    """
+    if recipe.data.path is None:
+        raise RecipeError("data.path: is not set. Give a folder of radiographs.")
+    prepared = prepare(
+        Path(recipe.data.path),
+        Preprocess(recipe.preprocess),
+        layout=recipe.data.layout,
+        columns={str(name): column for name, column in recipe.data.columns.items()},
+        source=recipe.data.source,
+        reporter=reporter or Silent(),
+    )
+    rows = list(usable(prepared.catalogue).select("image_id", "label").iter_rows())
+    rows.sort(key=lambda row: unit_hash(recipe.seed, "shown", row[0]))
+    chosen = rows[:images]
+    ids = [image_id for image_id, _ in chosen]
+    canvases = torch.from_numpy(prepared.pixels.pixels(ids))
+    maker = Views.of(recipe, [image_id for image_id, _ in rows], prepared.pixels)
+    views = [maker.show(canvases, ids, view) for view in range(1, _VIEWS + 1)]
+    stack = torch.stack(views, dim=1)[:, :, 0].round().to(torch.uint8).numpy()
+    names = [label for _, label in chosen]
+    plain = np.asarray(canvases[:, 0])
+    figure = augmentation_figure(plain, stack, names=names, recipe=recipe.augment)
+    write_bytes(output, to_png(figure))
+    return output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,16 @@ from pneumoscope.training.views import Views
 from pneumoscope.workflows.prepare import prepare
 
 _VIEWS = 6
+
+
+def _of_every_label(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Ids and labels in an order that takes labels in turn."""
+    turn: Counter[str] = Counter()
+    placed = []
+    for image_id, label in rows:
+        placed.append((turn[label], label, image_id))
+        turn[label] += 1
+    return [(image_id, label) for _, label, image_id in sorted(placed)]
 
 
 def show_augmentation(
@@ -49,7 +61,7 @@ def show_augmentation(
     )
     rows = list(usable(prepared.catalogue).select("image_id", "label").iter_rows())
     rows.sort(key=lambda row: unit_hash(recipe.seed, "shown", row[0]))
-    chosen = rows[:images]
+    chosen = _of_every_label(rows)[:images]
     ids = [image_id for image_id, _ in chosen]
     canvases = torch.from_numpy(prepared.pixels.pixels(ids))
     maker = Views.of(recipe, [image_id for image_id, _ in rows], prepared.pixels)

@@ -11,13 +11,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test format bench constraints clean
+.PHONY: help install demo test format bench bench-keras constraints clean
 
 help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
 	@echo "make test                                 install, then every check and test"
 	@echo "make format                               format and fix what can be fixed"
-	@echo "make bench                                long measurements, table and JSON"
+	@echo "make bench                                long measurements, table and JSON (an hour)"
 	@echo "make constraints                          pin what is installed now"
 	@echo "make clean                                remove the environment and caches"
 
@@ -45,7 +45,12 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install
+bench-keras:
+	test -x .venv-keras/bin/python || $(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check \
+	  tensorflow-cpu==2.21.0 pillow scipy
+
+bench: install bench-keras
 	$(BIN)/python bench/run.py $(if $(DATA),--data $(DATA))
 
 constraints: install

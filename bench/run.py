@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +142,116 @@ def phantoms(_: Path) -> list[Figure]:
     return [Figure("drawing one phantom", seconds * 1000, "ms")]
 
 
-MEASURES = (start_up, intervals, phantoms, answers, main_job)
+def script(name: str, *arguments: object, python: str = sys.executable) -> dict[str, Any]:
+    """What a script beside this one prints as its last line, run in a process of its own."""
+    path = str(Path(__file__).with_name(f"{name}.py"))
+    done = subprocess.run(
+        [python, path, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def training(data: Path) -> list[Figure]:
+    """Against the usual Keras recipe: the same images, network and machine, one after another."""
+    python = Path(__file__).parents[1] / ".venv-keras" / "bin" / "python"
+    if not python.exists():
+        print(f"training is not compared: {python} is not there (make bench-keras)")
+        return []
+    keras = script("keras_recipe", data, python=str(python))
+    own = {
+        name: script("training", data, name) for name in ("probe", "partial", "full", "densenet")
+    }
+    probe, partial, full, dense = own.values()
+    frozen, last, whole, dense_rate = (
+        keras[name]
+        for name in (
+            "MobileNetV3Large none",
+            "MobileNetV3Large last 30",
+            "MobileNetV3Large all",
+            "DenseNet121 all",
+        )
+    )
+    epoch = partial["images"] / last
+    rows = [
+        ("probe, 10 epochs, reading included", 10 * probe["images"] / frozen / probe["whole"], 10),
+        ("last two stages, an epoch once cached", epoch / partial["epoch"], 5),
+        ("last two stages, 10 epochs with all", 10 * epoch / partial["whole"], 3),
+        ("all stages, an epoch", full["images"] / full["epoch"] / whole, 2.5),
+        ("DenseNet121 all stages", dense["images"] / dense["epoch"] / dense_rate, 2.5),
+    ]
+    rates = [
+        Figure(f"Keras: {name}", value, "") for name, value in keras.items() if name != "tensorflow"
+    ]
+    times = [
+        Figure(f"own {name}: {part}", value, "s" if part in _SECONDS else "")
+        for name, found in own.items()
+        for part, value in found.items()
+    ]
+    ratios = [
+        Figure(f"Keras over own: {name}", value, "x", f">= {goal}") for name, value, goal in rows
+    ]
+    return [*rates, *times, *ratios]
+
+
+_SECONDS = ("reading", "preparing", "epoch", "whole")
+
+
+def quality(data: Path) -> list[Figure]:
+    """Fine-tuning from cached activations beside not caching, and beside the probe."""
+    found = script("training", data, "quality")
+    figures = [
+        Figure(
+            f"{way}: test AUC",
+            found[way]["value"],
+            f"{found[way]['low']:.4f} to {found[way]['high']:.4f}",
+        )
+        for way in ("probe", "cached", "not cached")
+    ]
+    for other, gap in found["differences"].items():
+        goal = "> -0.003" if other == "not cached" else "> 0"
+        between = f"{gap['low']:.4f} to {gap['high']:.4f}"
+        figures.append(Figure(f"cached less {other}: AUC", gap["value"], between, goal))
+    return figures
+
+
+def kills(_: Path) -> list[Figure]:
+    """Trainings killed at random moments that go on."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = script("kills", folder)
+    return [
+        Figure("SIGKILLs", found["kills"], "", ">= 20"),
+        Figure("same weights and metrics", found["same bits"], "1 = yes", "1"),
+    ]
+
+
+def scale(_: Path) -> list[Figure]:
+    """The audit of 10,000 and of 100,000 images."""
+    figures = []
+    for count in (10_000, 100_000):
+        with tempfile.TemporaryDirectory() as folder:
+            found = script("scale", count, folder)
+        figures += [
+            Figure(f"audit of {count:,}", found["seconds"], "s"),
+            Figure(f"audit of {count:,}", found["gib"], "GiB"),
+            Figure(f"audit of {count:,}: pairs of copies", found["pairs"], f"of {found['copies']}"),
+        ]
+    times = figures[3].value / figures[0].value
+    return [*figures, Figure("ten times the images", times, "x the time", "~ 10")]
+
+
+MEASURES = (
+    start_up,
+    intervals,
+    phantoms,
+    answers,
+    main_job,
+    training,
+    quality,
+    kills,
+    scale,
+)
+NEEDS_DATA = (main_job, training, quality)
 
 
 def main() -> None:
@@ -156,14 +266,15 @@ def main() -> None:
     for measure in MEASURES:
         if given.only not in (None, measure.__name__):
             continue
-        if measure is main_job and not given.data.is_dir():
-            print(f"main_job skipped: {given.data} does not exist (--data FOLDER)")
+        if measure in NEEDS_DATA and not given.data.is_dir():
+            print(f"{measure.__name__} skipped: {given.data} does not exist (--data FOLDER)")
             continue
         for figure in measure(given.data):
             print(f"{figure.measure:45} {figure.value:10.3f} {figure.unit:10} {figure.target}")
             figures.append(figure)
     content = {"figures": [asdict(figure) for figure in figures], **provenance()}
-    output = root / "bench" / "output" / "bench.json"
+    name = f"bench-{given.only}.json" if given.only else "bench.json"
+    output = root / "bench" / "output" / name
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(content, indent=2), encoding="utf8")
     print(f"written to {output.relative_to(root)}")

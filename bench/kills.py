@@ -45,11 +45,6 @@ def contents(run: Path) -> list[str]:
     return [sha256_file(run / name) for name in ("bundle/model.safetensors", "metrics.json")]
 
 
-def contents(run: Path) -> list[str]:
-    """Hashes of what has to be the same."""
-    return [sha256_file(run / name) for name in ("bundle/model.safetensors", "metrics.json")]
-
-
 def main() -> None:
     """Train once, then kill and go on, and compare."""
     folder = Path(sys.argv[1])

@@ -125,3 +125,21 @@ def test_a_training_that_is_stopped_leaves_nothing(
     assert process.returncode == status, errors
     assert "Traceback" not in errors
     assert not [path for path in tmp_path.iterdir() if "run" in path.name]
+
+
+def test_models_lists_the_zoo() -> None:
+    done = CliRunner().invoke(app, ["models", "--json"])
+    assert done.exit_code == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    lite = next(row for row in rows if row["name"] == "EfficientNet-Lite0")
+    assert lite["weights"] == "packaged"
+    assert lite["licence"] == "apache-2.0"
+    assert len(rows) >= 30
+
+
+def test_show_augmentation_draws_and_trains_nothing(phantoms: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "views.png"
+    done = CliRunner().invoke(app, ["train", str(phantoms), "--show-augmentation", str(picture)])
+    assert done.exit_code == 0, done.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [picture]

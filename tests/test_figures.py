@@ -246,6 +246,16 @@ def test_history_draws_its_columns_over_all_phases() -> None:
     assert "epoch 9" in named.alt
 
 
+def test_history_marks_the_epoch_each_phase_kept() -> None:
+    history = _history().with_columns(best=pl.Series([True] * 12))
+    phases = history["phase"].to_list()
+    kept = [row for row in range(12) if row == 11 or phases[row] != phases[row + 1]]
+    for axes in history_figure(history).figure.axes:
+        rings = [line for line in axes.lines if line.get_linestyle() == "None"]
+        marked = sorted(int(x) - 1 for line in rings for x in np.asarray(line.get_xdata()))
+        assert marked == kept
+
+
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_history_of_a_few_epochs_shows_points(epochs: int) -> None:
     loss = history_figure(_history(epochs, best=0)).figure.axes[0]

@@ -53,13 +53,20 @@ def history_figure(history: pl.DataFrame) -> NamedFigure:
     _draw_lines(area, epochs, {"validation": (areas, ACCENT)})
     name_axes(loss, y="Loss")
     name_axes(area, y="AUC", x="Epoch")
-    best = np.flatnonzero(history["best"].fill_null(value=False).to_numpy())
+    best = _kept(history)
     for axes, values in ((loss, losses["validation"][0]), (area, areas)):
         _mark_phases(axes, history["phase"].cast(pl.String).to_list(), named=axes is loss)
         _mark_best(axes, epochs, values, best)
     _name_best(area, best, len(epochs))
     loss.tick_params(labelbottom=False)
     return NamedFigure("history", figure, _alt(epochs, losses["validation"][0], areas, best))
+
+
+def _kept(history: pl.DataFrame) -> NDArray[np.intp]:
+    """The rows whose weights each phase kept: its last one that was better than all before."""
+    better = np.flatnonzero(history["best"].fill_null(value=False).to_numpy())
+    last = {history["phase"][int(row)]: row for row in better}
+    return np.array(sorted(last.values()), dtype=np.intp)
 
 
 def _numbers(history: pl.DataFrame, name: str) -> NDArray[np.float64]:

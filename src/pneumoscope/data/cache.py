@@ -1,4 +1,4 @@
-"""Decoded pixels, once: uint8 canvases in memory-mapped segments, keyed by content and preprocess.
+"""Decoded pixels, once: uint8 canvases in segments on disk, keyed by content and preprocess.
 
 A segment is two files: `NAME.u8` (canvases, one after the other) and `NAME.parquet` (their image
 ids). Segments are written under a temporary name and renamed, so a killed run leaves whole
@@ -11,13 +11,13 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import cache_folder, sha256, storage_errors
@@ -40,7 +40,7 @@ class PixelCache:
     def __init__(self, preprocess: Preprocess, folder: Path | None = None) -> None:
         self.preprocess = preprocess
         self.folder = folder or cache_folder() / "pixels" / preprocess.fingerprint
-        self._rows: dict[str, tuple[NDArray[np.uint8], int]] = {}
+        self._rows: dict[str, tuple[Path, int]] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -54,8 +54,7 @@ class PixelCache:
             data_file = ids_file.with_suffix(".u8")
             if not data_file.exists() or data_file.stat().st_size != len(ids) * side * side:
                 continue
-            data = np.memmap(data_file, np.uint8, mode="r", shape=(len(ids), side, side))
-            self._rows |= {image_id: (data, row) for row, image_id in enumerate(ids)}
+            self._rows |= {image_id: (data_file, row) for row, image_id in enumerate(ids)}
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows
@@ -76,11 +75,18 @@ class PixelCache:
         """
         side = self.preprocess.size
         batch = np.empty((len(image_ids), 1, side, side), np.uint8)
-        for position, image_id in enumerate(image_ids):
-            found = self._rows.get(image_id)
-            if found is None:
-                raise StorageError(f"{self.folder}: no pixels of image {image_id}. Run it again.")
-            batch[position, 0] = found[0][found[1]]
+        # Read, not mapped: mapped pages count as this process's memory until others need it.
+        with ExitStack() as opened:
+            files: dict[Path, FileIO] = {}
+            for image_id, canvas in zip(image_ids, batch[:, 0], strict=True):
+                try:
+                    path, row = self._rows[image_id]
+                    if path not in files:
+                        files[path] = opened.enter_context(path.open("rb", buffering=0))
+                    _read_row(files[path], row, canvas)
+                except (KeyError, OSError, EOFError) as error:
+                    what = f"{self.folder}: no pixels of image {image_id}"
+                    raise StorageError(f"{what}. Run it again.") from error
         return batch
 
     def batches(
@@ -90,6 +96,12 @@ class PixelCache:
         for start in range(0, len(image_ids), batch_size):
             chosen = tuple(image_ids[start : start + batch_size])
             yield chosen, self.pixels(chosen)
+
+
+def _read_row(file: FileIO, row: int, canvas: Canvas) -> None:
+    file.seek(row * canvas.size)
+    if file.readinto(canvas.data) != canvas.size:
+        raise EOFError
 
 
 class SegmentWriter:

@@ -353,6 +353,42 @@ def test_label_suspects_are_ranked_and_kin_do_not_vouch() -> None:
     assert disagreement(alike, labels, groups, k=2)[0] == pytest.approx(1)
 
 
+def sided(count: int = 240) -> dict[str, NDArray[np.float64]]:
+    """Embeddings that tell the labels of `clean` apart."""
+    vectors = np.random.default_rng(0).normal(0, 0.1, (count, 8))
+    vectors[:, 0] += np.where(np.arange(count) % 2, 2, -2)
+    return {f"{row:016x}": vector for row, vector in enumerate(vectors)}
+
+
+def test_of_label_suspects_the_clearest_comes_first() -> None:
+    data = clean()
+    degrees = np.random.default_rng(0).normal(0, 15, 240) + np.where(np.arange(240) % 2, 0, 180)
+    degrees[[0, 2]] = 55, 0  # labelled A, among B: one at their edge, one in their middle
+    angle = np.radians(degrees)
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    embeddings = dict(zip(data.catalogue["image_id"], vectors, strict=True))
+    issue = only("label_suspects", replace(data, embeddings=embeddings))
+    assert issue.paths == ("A/0002.png", "A/0000.png")
+    assert list(issue.facts)[2:] == list(issue.paths)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_patients_of_one_copy_do_not_vouch_for_each_other(copied: bool) -> None:
+    """Image 6 looks like those of patient p7 alone, and a copy of it may be of that patient."""
+    count = 240
+    patients = [f"p{7 if row % 2 and row < 40 else row}" for row in range(count)]
+    embeddings = sided(count)
+    embeddings[f"{6:016x}"][0] = 2
+    for row in range(1, 40, 2):
+        embeddings[f"{row:016x}"] = embeddings[f"{6:016x}"] + 1e-4 * row
+    pairs = [Pair(f"{6:016x}", f"{7:016x}")] if copied else []
+    labels = ["B" if row % 2 and row < 40 else "A" for row in range(count)]
+    data = clean(count, patient_id=patients, label=labels)
+    issues = issues_of("label_suspects", replace(data, embeddings=embeddings, pairs=pairs))
+    suspected = [path for issue in issues for path in issue.paths]
+    assert ("A/0006.png" in suspected) is not copied
+
+
 def test_auc_and_its_error_against_other_ways() -> None:
     from sklearn.metrics import roc_auc_score
 

@@ -17,7 +17,7 @@ from pneumoscope.core.recipe import PreprocessRecipe
 from pneumoscope.core.types import Canvas, FloatArray
 from pneumoscope.data.audit import orientation, statistics
 from pneumoscope.data.audit.data import AuditData
-from pneumoscope.data.audit.pictures import contact_sheet, mean_images
+from pneumoscope.data.audit.pictures import captioned_sheet, contact_sheet, mean_images
 from pneumoscope.data.audit.pixel_checks import inverted, lateral, mirrored, rotated
 from pneumoscope.data.audit.statistics import image_statistics
 from pneumoscope.data.cache import PixelCache, SegmentWriter
@@ -224,6 +224,19 @@ def test_contact_sheet_shows_every_canvas_in_its_place() -> None:
     assert (sheet[:16, 18:] == 90).all()
     assert (sheet[18:, :16] == 170).all()
     assert contact_sheet(canvases[:0], columns=2, side=16).shape == (16, 16)
+
+
+def test_a_captioned_sheet_parts_groups_and_says_what_they_are() -> None:
+    canvases = np.stack([np.full((1, 16, 16), level, np.uint8) for level in (60, 70, 80, 90)])
+    sheet = captioned_sheet(canvases, ["0.91", "0.99 mirrored, and too long"], columns=4, side=16)
+    assert sheet.shape == (16 + 16, 2 * (2 * 16 + 2 + 2 * 8 + 1))
+    assert sheet[8].tolist().count(60) == sheet[8].tolist().count(90) == 16
+    lines = np.flatnonzero((sheet == sheet[0]).all(axis=0) & (sheet[0] > 0))
+    assert lines.tolist() == [8 + 34 + 8], "one line, between the two groups"
+    assert sheet[16:, 8:42].max() > 200
+    assert sheet[16:, 42:59].max() < 200, "words stay under their group"
+    one_below = captioned_sheet(canvases, ["a", "b"], columns=1, side=16)
+    assert one_below.shape == (2 * 32 + 8, sheet.shape[1] // 2)
 
 
 def test_mean_images_are_means_of_their_label(tmp_path: Path) -> None:

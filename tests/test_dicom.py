@@ -4,6 +4,7 @@ original, every refusal as one line that quotes nothing of the header."""
 from __future__ import annotations
 
 import base64
+import hmac
 import io
 import logging
 import struct
@@ -30,6 +31,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pneumoscope.core.errors import InputError, RadiographError
 from pneumoscope.imaging import dicom_decompress
 from pneumoscope.imaging.dicom import read_tags
+from pneumoscope.imaging.dicom_tags import PATIENT_ID, pseudonym
 from pneumoscope.imaging.radiograph import Limits, Radiograph, read_radiograph
 
 Stored = NDArray[Any]
@@ -1027,6 +1029,13 @@ def test_pseudonyms_follow_the_patient_and_the_key() -> None:
     assert other.patient_id != one.patient_id
     assert other.study_id != one.study_id
     assert tags_of(PatientID="1.2.3").patient_id != one.study_id
+
+
+def test_a_pseudonym_is_a_keyed_hash_of_tag_and_value() -> None:
+    expected = hmac.new(KEY, b"\x00\x10\x00\x20" + b"SECRET-ID", "sha256").hexdigest()[:16]
+    assert pseudonym(b" SECRET-ID\0", tag=PATIENT_ID, key=KEY) == expected
+    assert tags_of(PatientID="SECRET-ID").patient_id == expected
+    assert pseudonym(b" \0", tag=PATIENT_ID, key=KEY) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"name,label\n" * 99, bytes(999)])

@@ -229,6 +229,22 @@ def test_without_a_table_of_labels_it_says_what_to_add(bare: Path, table: str | 
         recognise(bare, layout="dicom_tree")
 
 
+def test_a_table_without_paths_names_the_layout_that_reads_it(bare: Path) -> None:
+    table = bare / "labels.csv"
+    table.write_text("PatientID,label\n12345,N\n67890,P\n")
+    with pytest.raises(LayoutError, match=r"'PatientID' is that of DICOM .* --layout dicom_tree"):
+        recognise(table)
+    assert len(recognise(table, layout="dicom_tree").entries) == 3
+    table.write_text("number,label\n12345,N\n")
+    with pytest.raises(LayoutError, match="no column is recognised as path") as caught:
+        recognise(table)
+    assert "dicom_tree" not in str(caught.value)
+    table.write_text("path,PatientID,note\na.dcm,12345,x\n")
+    with pytest.raises(LayoutError, match="no column is recognised as label") as caught:
+        recognise(table)
+    assert "dicom_tree" not in str(caught.value)
+
+
 def test_two_tables_of_labels_are_too_many(bare: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (bare / name).write_text("PatientID,label\n12345,N\n")

@@ -105,6 +105,10 @@ def audit(
     fix: Annotated[
         bool, typer.Option("--fix", help="Write split.parquet: a split without leaks.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Also suspect label errors, as its model sees images."),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -121,6 +125,7 @@ def audit(
         layout=layout or "auto",
         fail_on=fail_on or [],
         fix=fix,
+        bundle=bundle,
         seed=seed,
         reporter=TerminalReporter(quiet=as_json),
     )

@@ -19,14 +19,14 @@ from pneumoscope.imaging.dicom_elements import DataSet, nothing_quoted, read_ele
 View: TypeAlias = Literal["PA", "AP", "LATERAL"]
 Sex: TypeAlias = Literal["M", "F", "O"]
 
-_PATIENT_ID, _STUDY_UID = 0x0010_0020, 0x0020_000D
+PATIENT_ID, _STUDY_UID = 0x0010_0020, 0x0020_000D
 _MODALITY, _MANUFACTURER, _SEX, _AGE = 0x0008_0060, 0x0008_0070, 0x0010_0040, 0x0010_1010
 _VIEW_POSITION, _VIEW_CODES = 0x0018_5101, 0x0054_0220
 _CODE, _SCHEME = 0x0008_0100, 0x0008_0102
 _DETECTOR_SPACING, _SPACING = 0x0018_1164, 0x0028_0030
 _PHOTOMETRIC, _BITS = 0x0028_0004, 0x0028_0101
 _TAGS = frozenset(
-    {_PATIENT_ID, _STUDY_UID, _MODALITY, _MANUFACTURER, _SEX, _AGE, _VIEW_POSITION, _VIEW_CODES}
+    {PATIENT_ID, _STUDY_UID, _MODALITY, _MANUFACTURER, _SEX, _AGE, _VIEW_POSITION, _VIEW_CODES}
     | {_CODE, _SCHEME, _DETECTOR_SPACING, _SPACING, _PHOTOMETRIC, _BITS}
 )
 
@@ -100,12 +100,27 @@ def read_tags(content: bytes, *, key: bytes, limits: Limits | None = None) -> Di
         return _tags(read_elements(content, _TAGS, limits or Limits()), key)
 
 
+def pseudonym(value: bytes, *, tag: int, key: bytes) -> str | None:
+    """16 hexadecimal digits that stand for an identifier; None where there is none.
+
+    Args:
+        value: of the element, or the same from elsewhere; blanks and zeros that fill it up do not
+            count.
+        tag: of the element: a patient and a study of the same number are not the same.
+        key: secret, as for `read_tags`.
+    """
+    content = value.strip(b" \0")
+    if not content:
+        return None
+    return hmac.new(key, tag.to_bytes(4, "big") + content, hashlib.sha256).hexdigest()[:16]
+
+
 def _tags(dataset: DataSet, key: bytes) -> DicomTags:
     modality, photometric = dataset.word(_MODALITY), dataset.word(_PHOTOMETRIC)
     sex = dataset.word(_SEX)
     return DicomTags(
-        patient_id=_pseudonym(dataset, _PATIENT_ID, key),
-        study_id=_pseudonym(dataset, _STUDY_UID, key),
+        patient_id=pseudonym(dataset.content(PATIENT_ID), tag=PATIENT_ID, key=key),
+        study_id=pseudonym(dataset.content(_STUDY_UID), tag=_STUDY_UID, key=key),
         view=_view(dataset),
         sex=next((known for known in get_args(Sex) if known == sex), None),
         age=_age(dataset.word(_AGE)),
@@ -115,15 +130,6 @@ def _tags(dataset: DataSet, key: bytes) -> DicomTags:
         photometric=photometric if photometric in (*GREY, *COLOUR) else None,
         bits=dataset.short(_BITS),
     )
-
-
-def _pseudonym(dataset: DataSet, tag: int, key: bytes) -> str | None:
-    content = dataset.content(tag)
-    if not content:
-        return None
-    # The tag goes in too: a patient and a study of the same number are not the same.
-    message = tag.to_bytes(4, "big") + content
-    return hmac.new(key, message, hashlib.sha256).hexdigest()[:16]
 
 
 def _view(dataset: DataSet) -> View | None:

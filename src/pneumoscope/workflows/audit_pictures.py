@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pneumoscope.core.randomness import unit_hash
 from pneumoscope.data.audit.data import AuditData
 from pneumoscope.data.audit.issues import Issue
-from pneumoscope.data.audit.pictures import contact_sheet, mean_images
+from pneumoscope.data.audit.pictures import captioned_sheet, contact_sheet, mean_images
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import usable
 from pneumoscope.reporting.audit_report import Picture
 
 _COLUMNS, _SIDE = 8, 96
 _PER_ISSUE, _PER_LABEL, _PAIRS = 16, 24, 16
+_PAIR_COLUMNS, _SUSPECTS = 4, "label_suspects"
 _OF_EVERYTHING = 0.5
 """An issue about more than half of the images is shown by no sheet: any sheet would do."""
 
@@ -42,10 +43,25 @@ def _issue_sheets(found: AuditData, issues: Sequence[Issue], pixels: PixelCache)
             continue
         chosen = shown[:_PER_ISSUE]
         caption = f"{len(chosen)} of {len(issue.paths)} images concerned"
-        drawn.append(
-            Picture(section=f"issue:{issue.check}", caption=caption, png=_sheet(chosen, pixels))
-        )
+        sheet = _sheet(chosen, pixels)
+        if issue.check == _SUSPECTS:
+            caption += ", the most suspect first: share of neighbours with another label, its own"
+            sheet = _suspect_sheet(found, issue, chosen, pixels)
+        drawn.append(Picture(section=f"issue:{issue.check}", caption=caption, png=sheet))
     return _one_per_section(drawn)
+
+
+def _suspect_sheet(
+    found: AuditData, issue: Issue, image_ids: Sequence[str], pixels: PixelCache
+) -> bytes:
+    rows = usable(found.catalogue).select("image_id", "path", "label").iter_rows()
+    known = {image_id: (path, label) for image_id, path, label in rows}
+    captions = [
+        f"{float(issue.facts[path] or 0):.2f} {label}"
+        for path, label in (known[image_id] for image_id in image_ids)
+    ]
+    canvases = pixels.pixels(list(image_ids))
+    return _png(captioned_sheet(canvases, captions, columns=_COLUMNS, side=_SIDE))
 
 
 def _one_per_section(pictures: Sequence[Picture]) -> list[Picture]:
@@ -88,7 +104,9 @@ def _pair_sheet(found: AuditData, pixels: PixelCache) -> list[Picture]:
         f"The {len(chosen)} least alike of {len(near)} near-duplicates, two by two "
         f"(similarity {least:.2f} to {most:.2f}): judge for yourself"
     )
-    return [Picture(section="pair", caption=caption, png=_sheet(ids, pixels))]
+    words = [f"{p.similarity:.2f}{' mirrored' if p.mirrored else ''}" for p in chosen]
+    sheet = captioned_sheet(pixels.pixels(ids), words, columns=_PAIR_COLUMNS, side=_SIDE)
+    return [Picture(section="pair", caption=caption, png=_png(sheet))]
 
 
 def _by_label(found: AuditData) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ class Issue:
     message: str
     """One to three sentences: what, how many, why it matters, what to do."""
     paths: tuple[str, ...] = ()
-    """Catalogue paths concerned, sorted."""
+    """Catalogue paths concerned: sorted, or the worst first where the check ranks them."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """The numbers behind the message."""
 

@@ -1,4 +1,4 @@
-"""Pictures of a data set: contact sheets and class-conditional mean images."""
+"""Pictures of a data set: contact sheets, with words or without, and mean images by label."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from pneumoscope.core.types import Canvas, PixelBatch
 from pneumoscope.data.audit.statistics import batched
 from pneumoscope.data.cache import PixelCache
+
+_GAP = 8
+"""Pixels between groups and the line that parts them."""
+_WORDS = 16
+"""Height of a line of words, pixels."""
+_LINE, _LETTERS = 128, 230
 
 
 def contact_sheet(canvases: PixelBatch, *, columns: int, side: int) -> NDArray[np.uint8]:
@@ -30,6 +36,42 @@ def contact_sheet(canvases: PixelBatch, *, columns: int, side: int) -> NDArray[n
         small = Image.fromarray(canvas).resize((side, side), Image.Resampling.BILINEAR)
         sheet[top : top + side, left : left + side] = np.asarray(small)
     return sheet
+
+
+def captioned_sheet(
+    canvases: PixelBatch, captions: Sequence[str], *, columns: int, side: int
+) -> NDArray[np.uint8]:
+    """`[height, width]` grey levels: groups of canvases in rows, each above a line of words.
+
+    Groups stand side by side, parted by a thin line.
+
+    Args:
+        canvases: `[image, 1, size, size]`, group after group, as many in each; one at least.
+        captions: one per group; what is wider than its group is cut.
+        columns: groups in a row; a sheet of fewer is as wide as they are.
+        side: of each canvas on the sheet, pixels.
+    """
+    together = len(canvases) // len(captions)
+    tiles = [
+        _captioned(canvases[part], caption, side)
+        for part, caption in zip(batched(len(canvases), together), captions, strict=True)
+    ]
+    across, (height, width) = min(columns, len(tiles)), tiles[0].shape
+    down, wide = height + _GAP, width + 2 * _GAP + 1
+    sheet = np.zeros((-(-len(tiles) // across) * down - _GAP, across * wide), dtype=np.uint8)
+    for place, tile in enumerate(tiles):
+        top, left = place // across * down, place % across * wide + _GAP
+        sheet[top : top + height, left : left + width] = tile
+        if place % across:
+            sheet[top : top + height, left - _GAP - 1] = _LINE
+    return sheet
+
+
+def _captioned(canvases: PixelBatch, caption: str, side: int) -> NDArray[np.uint8]:
+    pictures = contact_sheet(canvases, columns=len(canvases), side=side)
+    words = Image.new("L", (pictures.shape[1], _WORDS))
+    ImageDraw.Draw(words).text((0, 1), caption, _LETTERS, ImageFont.load_default(12))
+    return np.concatenate([pictures, np.asarray(words)])
 
 
 def mean_images(

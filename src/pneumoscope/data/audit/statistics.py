@@ -60,7 +60,7 @@ def image_statistics(
 
     Args:
         image_ids: which images, each once.
-        pixels: where their canvases are.
+        pixels: where their canvases are, made without cropping to borders or lungs.
         reporter: shown the progress.
         sizes: width and height of the originals by image id, to leave letterbox margins out;
             an image not named is taken to fill its canvas.
@@ -80,6 +80,9 @@ def image_statistics(
 def _places(
     ids: Sequence[str], pixels: PixelCache, sizes: Mapping[str, tuple[int, int]]
 ) -> list[Box]:
+    # The size tells the place, as the audit's canvases hold the whole of each picture whatever
+    # recipe is trained with: the audit is to see borders. With crop_borders or lungs=crop only the
+    # original's pixels, which are not here, would tell it.
     whole = Box(0, 0, pixels.preprocess.size, pixels.preprocess.size)
     known = [sizes.get(image_id) for image_id in ids]
     return [

@@ -75,6 +75,11 @@ def match_columns(
     return found
 
 
+def has_column(heading: Sequence[str], column: str) -> bool:
+    """Whether a column goes by one of the names of this catalogue column."""
+    return any(_plain(name) in KNOWN[column] for name in heading)
+
+
 def _check_named(heading: Sequence[str], named: Mapping[str, str], origin: str) -> None:
     for column, name in named.items():
         if column not in KNOWN:

@@ -182,6 +182,11 @@ def _keys(names: Sequence[str], columns: Mapping[str, str]) -> Iterator[tuple[Ke
         )
 
 
+def columns_of_headers(names: Sequence[str]) -> list[str]:
+    """The columns of a table by which images may be found in headers, not by path."""
+    return [name for key, name in _keys(names, {}) if key != "path"]
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", name.casefold())
 

@@ -15,7 +15,8 @@ import polars as pl
 from pneumoscope.core.errors import LayoutError
 from pneumoscope.core.files import printable
 from pneumoscope.data.layouts import values
-from pneumoscope.data.layouts.columns import match_columns, shown
+from pneumoscope.data.layouts.columns import has_column, match_columns, shown
+from pneumoscope.data.layouts.dicom_tree import columns_of_headers
 from pneumoscope.data.layouts.folders import tables
 from pneumoscope.data.layouts.inside import Inside
 from pneumoscope.data.layouts.listing import (
@@ -50,7 +51,7 @@ def manifest(root: Path, columns: Mapping[str, str]) -> Outcome:
         if root.suffix.lower() not in TABLES:
             return None
         names = heading(root)
-        return _list_table(root, names, match_columns(names, columns, origin=str(root)))
+        return _list_table(root, names, _matched(root, names, columns))
     found, reasons = _recognisable(root, columns)
     if len(found) > 1:
         several = ", ".join(file.name for file in found)
@@ -62,6 +63,21 @@ def manifest(root: Path, columns: Mapping[str, str]) -> Outcome:
     if outcome.entries:
         return outcome
     return NearMiss(f"{file.name} names no image with a label that is there")
+
+
+def _matched(file: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """The table's columns; where it has no paths, it may be the table of a DICOM tree."""
+    try:
+        return match_columns(names, columns, origin=str(file))
+    except LayoutError as error:
+        found = columns_of_headers(names)
+        if not found or "path" in columns or has_column(names, "path"):
+            raise
+        listed = " or ".join(f"'{shown(name)}'" for name in found)
+        raise LayoutError(
+            f"{error} Or, where {listed} is that of DICOM files beside the table: data.layout, for "
+            "example --layout dicom_tree."
+        ) from error
 
 
 def _recognisable(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,10 +13,9 @@ from pneumoscope.core.errors import RadiographError
 from pneumoscope.data.layouts.listing import Entry, Listing
 from pneumoscope.data.patients import pseudonym_key
 from pneumoscope.imaging.dicom import DicomTags, is_dicom, read_tags
+from pneumoscope.imaging.dicom_tags import PATIENT_ID, pseudonym
 
 T = TypeVar("T")
-
-_PATIENT_ID = 0x0010_0020
 
 _STEPS = (2**16, 2**20, 2**24)
 """How much of a file is read, until its header is whole. Headers come before pixels and are short;
@@ -52,11 +49,9 @@ def _may_be_dicom(path: str) -> bool:
     return "#" not in path and PurePosixPath(path).suffix.lower() not in _RASTER
 
 
-def patient_pseudonym(patient: str) -> str:
+def patient_pseudonym(patient: str) -> str | None:
     """The pseudonym of a Patient ID that stands in a table: the same as of one in a header."""
-    # As imaging.dicom_tags makes them: the tag, then the value without what fills it up.
-    message = _PATIENT_ID.to_bytes(4, "big") + patient.encode().strip(b" \0")
-    return hmac.new(pseudonym_key(), message, hashlib.sha256).hexdigest()[:16]
+    return pseudonym(patient.encode(), tag=PATIENT_ID, key=pseudonym_key())
 
 
 def from_header(

@@ -1,4 +1,7 @@
-"""From logits to probabilities that mean what they say: temperature scaling."""
+"""From logits to probabilities that mean what they say: temperature scaling.
+
+`calibrator` and `recalibration` have what goes beyond a temperature.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +56,44 @@ def fit_temperature(logits: FloatArray, truth: IntArray) -> TemperatureFit:
     """
     logits = np.asarray(logits, dtype=np.float64)
     truth = np.asarray(truth)
-    _check(logits, truth)
+    check_logits(logits, truth)
     before = _mean_log_loss(logits, truth, temperature=1.0)
-    temperature = _search(logits, truth) if _determined(logits, truth) else 1.0
+    temperature = _search(logits, truth) if is_determined(logits, truth) else 1.0
     after = _mean_log_loss(logits, truth, temperature=temperature)
     return TemperatureFit(temperature, before, after, len(truth))
+
+
+def is_determined(logits: FloatArray, truth: IntArray) -> bool:
+    """Whether the images can tell how sure the network may be; arguments as `fit_temperature`.
+
+    Not with fewer than 10 of them, fewer than two labels among them, or every one answered right.
+    """
+    if len(truth) < _FEWEST_IMAGES or len(np.unique(truth)) < 2:
+        return False
+    rows = np.arange(len(truth))
+    others = logits.copy()
+    others[rows, truth] = -np.inf
+    return bool((logits[rows, truth] <= others.max(axis=1)).any())
+
+
+def check_logits(logits: FloatArray, truth: IntArray) -> None:
+    """Refuse logits `[image, label]` and true labels `[image]` that do not belong together.
+
+    Raises:
+        PredictionsError: shapes disagree, a logit is not finite, or an index has no label.
+    """
+    if logits.ndim != 2 or truth.shape != logits.shape[:1] or not truth.size:
+        shapes = f"logits {list(logits.shape)}, truth {list(truth.shape)}"
+        message = f"{shapes}; allowed: [image, label] and [image]. Give one row per image."
+        raise PredictionsError(message)
+    if not np.isfinite(logits).all():
+        row = int(np.argwhere(~np.isfinite(logits))[0, 0])
+        message = f"logits of row {row} are not finite. Find the input that broke the network."
+        raise PredictionsError(message)
+    if truth.min() < 0 or truth.max() >= logits.shape[1]:
+        worst = int(truth.min() if truth.min() < 0 else truth.max())
+        message = f"truth={worst}; allowed: 0 to {logits.shape[1] - 1}. Use one label set for both."
+        raise PredictionsError(message)
 
 
 def _log_softmax(logits: FloatArray, *, temperature: float) -> NDArray[np.float64]:
@@ -76,15 +112,6 @@ def _mean_log_loss(logits: FloatArray, truth: IntArray, *, temperature: float) -
     return float(-log_probabilities[np.arange(len(truth)), truth].mean())
 
 
-def _determined(logits: FloatArray, truth: IntArray) -> bool:
-    if len(truth) < _FEWEST_IMAGES or len(np.unique(truth)) < 2:
-        return False
-    rows = np.arange(len(truth))
-    others = logits.copy()
-    others[rows, truth] = -np.inf
-    return bool((logits[rows, truth] <= others.max(axis=1)).any())
-
-
 def _search(logits: FloatArray, truth: IntArray) -> float:
     from scipy.optimize import minimize_scalar
 
@@ -98,18 +125,3 @@ def _search(logits: FloatArray, truth: IntArray) -> float:
         options={"xatol": 1e-7},
     )
     return math.exp(float(found.x))
-
-
-def _check(logits: FloatArray, truth: IntArray) -> None:
-    if logits.ndim != 2 or truth.shape != logits.shape[:1] or not truth.size:
-        shapes = f"logits {list(logits.shape)}, truth {list(truth.shape)}"
-        message = f"{shapes}; allowed: [image, label] and [image]. Give one row per image."
-        raise PredictionsError(message)
-    if not np.isfinite(logits).all():
-        row = int(np.argwhere(~np.isfinite(logits))[0, 0])
-        message = f"logits of row {row} are not finite. Find the input that broke the network."
-        raise PredictionsError(message)
-    if truth.min() < 0 or truth.max() >= logits.shape[1]:
-        worst = int(truth.min() if truth.min() < 0 else truth.max())
-        message = f"truth={worst}; allowed: 0 to {logits.shape[1] - 1}. Use one label set for both."
-        raise PredictionsError(message)

@@ -38,8 +38,8 @@ _LIKELY = (0.5, 0.66)
 _SOME = 8
 _ASKED = 64
 """Rows that tell how many candidates there would be."""
-_MOST = 32
-"""Candidates of one row against one block: many copies of one picture stay connected."""
+_MOST = 12
+"""Candidates of one row in one view: copies come first, and many copies stay connected."""
 _FEW = 100
 """Rows that are all compared with each other, being too few to tell what all share."""
 _BLOCK = 2048
@@ -120,19 +120,55 @@ def candidates(raw: Signatures, *, reporter: Reporter) -> Candidates:
 
 
 def _of_block(rows: Signatures, start: int, least: float) -> Iterator[Candidates]:
-    """The candidates of a block of rows, in either view, among the whole pictures of all rows."""
+    """The candidates of a block of rows, in either view, among the whole pictures of all rows.
+
+    Each row keeps the few most alike, so that what follows grows with the rows, whatever they show.
+    """
     block = rows[start : start + _BLOCK]
     for view in range(block.shape[1]):
-        # Whole against whole is the same both ways round: half of the blocks are enough.
-        for other in range(start if view == 0 else 0, len(rows), _BLOCK):
+        kept = _Likely.none()
+        for other in range(0, len(rows), _BLOCK):
             found = _likely(block[:, view], rows[other : other + _BLOCK, 0], least)
-            first, second = found.first + start, found.second + other
-            apart = first != second
-            yield Candidates(
-                np.minimum(first, second)[apart],
-                np.maximum(first, second)[apart],
-                found.mirrored[apart],
-            )
+            kept = kept.with_more(found.moved(start, other)).best(_MOST)
+        yield Candidates(
+            np.minimum(kept.first, kept.second),
+            np.maximum(kept.first, kept.second),
+            kept.mirrored,
+        )
+
+
+class _Likely(NamedTuple):
+    """Pairs of rows, and how alike they are."""
+
+    first: IntArray
+    second: IntArray
+    mirrored: NDArray[np.bool_]
+    alike: NDArray[np.float32]
+
+    @classmethod
+    def none(cls) -> _Likely:
+        nothing = np.empty(0, np.int64)
+        return cls(nothing, nothing, np.empty(0, np.bool_), np.empty(0, np.float32))
+
+    def moved(self, first: int, second: int) -> _Likely:
+        """The pairs counted from elsewhere, without those of a row with itself."""
+        moved = self._replace(first=self.first + first, second=self.second + second)
+        return moved.chosen(np.flatnonzero(moved.first != moved.second))
+
+    def with_more(self, other: _Likely) -> _Likely:
+        return _Likely(*(np.concatenate(parts) for parts in zip(self, other, strict=True)))
+
+    def best(self, count: int) -> _Likely:
+        """The `count` most alike of each first row."""
+        if not self.first.size:
+            return self
+        ordered = self.chosen(np.lexsort((-self.alike, self.first)))
+        rank = np.arange(len(self.first)) - np.searchsorted(ordered.first, ordered.first)
+        return ordered.chosen(np.flatnonzero(rank < count))
+
+    def chosen(self, rows: IntArray) -> _Likely:
+        first, second, mirrored, alike = self
+        return _Likely(first[rows], second[rows], mirrored[rows], alike[rows])
 
 
 def _least_likeness(rows: Signatures) -> float:
@@ -146,16 +182,11 @@ def _least_likeness(rows: Signatures) -> float:
     return float(np.clip(np.partition(alike, -count, axis=None)[-count], *_LIKELY))
 
 
-def _likely(queries: NDArray[np.float32], library: NDArray[np.float32], least: float) -> Candidates:
+def _likely(queries: NDArray[np.float32], library: NDArray[np.float32], least: float) -> _Likely:
     """Rows of the two `[row, frequency]` that are alike, one way round or the other."""
     alike, odd = _likeness(queries, library)
     first, second = np.divmod(np.flatnonzero(alike > least), len(library))
-    if first.size and np.bincount(first).max() > _MOST:
-        order = np.lexsort((-alike[first, second], first))
-        first, second = first[order], second[order]
-        rank = np.arange(len(first)) - np.searchsorted(first, first)
-        first, second = first[rank < _MOST], second[rank < _MOST]
-    return Candidates(first, second, odd[first, second] < 0)
+    return _Likely(first, second, odd[first, second] < 0, alike[first, second])
 
 
 def _likeness(

@@ -8,6 +8,9 @@ from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.recipe import Dense, Recipe, dump_recipe, load_recipe, override, parse_recipe
 
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
 def test_a_written_recipe_reads_back_equal(tmp_path: Path) -> None:
     recipe = override(Recipe(), {"model.head": [{"dropout": 0.3}, {"dense": 128}], "seed": 7})
     file = tmp_path / "recipe.yaml"
@@ -68,4 +71,10 @@ def test_an_override_of_an_unknown_field_names_the_known_ones() -> None:
 
 
 def test_the_recipe_that_ships_is_the_default() -> None:
-    assert load_recipe(Path(__file__).parents[1] / "recipes" / "default.yaml") == Recipe()
+    assert load_recipe(RECIPES / "default.yaml") == Recipe()
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_recipe_that_ships_is_one(file: Path) -> None:
+    recipe = load_recipe(file)
+    assert parse_recipe(recipe.model_dump(mode="json")) == recipe

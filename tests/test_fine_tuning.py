@@ -170,8 +170,10 @@ def test_a_full_disk_costs_the_cache_not_the_run(
 
 
 def test_more_stages_than_there_are_is_refused(given: Given) -> None:
-    with pytest.raises(RecipeError, match=r"resnet10t has 5 stages. Give fewer, or `all`"):
-        given.train({"phases.0.last": 9})
+    with pytest.raises(
+        RecipeError, match=r"phases.0.last: 5; resnet10t has 5 stages. Give 1 to 4, or `all`"
+    ):
+        given.train({"phases.0.last": 5})
 
 
 def test_a_probe_before_fine_tuning_is_where_it_begins(given: Given) -> None:
@@ -311,6 +313,15 @@ def test_it_goes_on_with_the_same_recipe_and_data_only(tmp_path: Path) -> None:
     changed = pytest.raises(InputError, match="the data have changed")
     with changed, begin(Recipe(), tmp_path / "run", resume=True) as at:
         at.require_data("def")
+    assert (tmp_path / ".run.unfinished" / "phase-0.safetensors").is_file(), "nothing is lost"
+
+
+def test_what_a_killed_run_left_goes_and_nothing_else_does(tmp_path: Path) -> None:
+    for name in (".run.abcdefgh.partial", ".run.2.abcdefgh.partial", ".run2.abcdefgh.partial"):
+        (tmp_path / name).mkdir()
+    with begin(Recipe(), tmp_path / "run"):
+        left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".run.2.abcdefgh.partial", ".run.unfinished", ".run2.abcdefgh.partial"]
 
 
 def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:

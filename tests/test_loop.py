@@ -66,6 +66,7 @@ def make(network: nn.Module, **changes: Any) -> Plan:
         network.train()
 
     groups = parameter_groups([(list(network.named_parameters()), 1.0)], 1e-2)
+    groups = [{**group, "held": True} for group in groups]
     plan = Plan(
         name="probe",
         number=0,
@@ -262,6 +263,27 @@ def test_towards_start_keeps_weights_near() -> None:
 
     near, far = distance(5.0), distance(0.0)
     assert near < 0.5 * far
+
+
+def test_what_is_not_held_is_not_pulled_towards_its_start() -> None:
+    network, free = new(), new()
+    loose = parameter_groups([(list(network.named_parameters()), 1.0)], 1e-2)
+    phase = ProbePhase(epochs=2, batch_size=64)
+    pull = RegularizeRecipe(towards_start=5.0)
+    train(network, clouds(), groups=loose, phase=phase, regularize=pull)
+    train(free, clouds(), phase=phase)
+    assert same(state(network), state(free))
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path: Path) -> None:
+    phase = ProbePhase(epochs=4, batch_size=64)
+    whole, resumed = new(), new()
+    train(whole, clouds(), phase=phase, precision="bfloat16")
+    dying: Any = KilledAt(clouds(), 22)
+    with pytest.raises(Killed):
+        train(new(), dying, tmp_path, phase=phase, precision="bfloat16")
+    train(resumed, clouds(), tmp_path, phase=phase, precision="float32")
+    assert same(state(whole), state(resumed))
 
 
 def test_stages_learn_at_their_own_rates() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import cache_folder, replacing, sha256
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.types import IntArray
@@ -109,26 +111,33 @@ class Recorder:
         """
         ids = tuple(image_ids)
         files = [self._file(ids, view) for view in range(views)]
-        for view in range(views)[self.world.part]:
-            if not files[view].is_file():
-                self._write(files[view], ids, view, reporter)
-        self.world.wait()
-        stored = tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
-        return Activations(ids, stored)
+        failure: StorageError | None = None
+        try:
+            for view in range(views)[self.world.part]:
+                if _mapped(files[view]) is None:
+                    self._write(files[view], ids, view, reporter)
+        except StorageError as error:
+            failure = error
+        if self.world.sum(torch.tensor(float(failure is not None), device=self.world.device)):
+            raise failure or StorageError("another process could not write its activations")
+        stored = [_mapped(file) for file in files]
+        if any(view is None for view in stored):
+            raise StorageError(f"{activation_folder()}: activations have just been deleted")
+        return Activations(ids, tuple(view for view in stored if view is not None))
 
     def _write(self, file: Path, ids: tuple[str, ...], view: int, reporter: Reporter) -> None:
         starts = range(0, len(ids), self.batch_size)
         what = f"Activations of {len(ids)} images, view {view + 1}"
         work = reporter.track(starts, what, len(starts))
-        with replacing(file) as temporary, evaluating(self.compute):
-            opened: NDArray[np.int16] | None = None
+        # Written, not mapped: a disk that fills up under a mapping kills the process.
+        with replacing(file) as temporary, evaluating(self.compute), temporary.open("wb") as stream:
             for start in work:
                 bits = self._bits(ids[start : start + self.batch_size], view)
-                if opened is None:
-                    opened = np.lib.format.open_memmap(
-                        temporary, mode="w+", dtype=np.int16, shape=(len(ids), *bits.shape[1:])
-                    )
-                opened[start : start + len(bits)] = bits
+                if start == 0:
+                    shape = (len(ids), *bits.shape[1:])
+                    header = {"descr": "<i2", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(stream, header)
+                stream.write(bits.tobytes())
 
     def _bits(self, ids: Sequence[str], view: int) -> NDArray[np.int16]:
         images = torch.from_numpy(self.pixels.pixels(ids)).to(self.world.device)
@@ -159,11 +168,24 @@ def activation_folder() -> Path:
     return cache_folder() / "activations"
 
 
+def _mapped(file: Path) -> NDArray[np.int16] | None:
+    """What a whole file holds, None where there is none."""
+    try:
+        found: NDArray[np.int16] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found
+
+
 def _forget(folder: Path, *, keep: Mapping[Path, int], budget: int) -> None:
     """Delete activations used longest ago until those not to be kept take `budget` bytes."""
     others = [file for file in folder.glob("*.npy") if file not in keep]
     taken = 0
-    for file in sorted(others, key=lambda file: file.stat().st_atime, reverse=True):
-        taken += file.stat().st_size
+    facts = []
+    for file in others:
+        with suppress(FileNotFoundError):  # another run has just deleted it
+            facts.append((file.stat().st_atime, file.stat().st_size, file))
+    for _, size, file in sorted(facts, reverse=True):
+        taken += size
         if taken > budget:
             file.unlink(missing_ok=True)

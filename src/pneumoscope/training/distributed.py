@@ -83,6 +83,8 @@ def joined_world(device: str) -> Iterator[World]:
         RecipeError: CUDA was asked for and is not there.
     """
     place = _device(device)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or distributed.is_initialized():
         yield World(device=place)
@@ -100,5 +102,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cpu")
     if not available:
         raise RecipeError("compute.device: 'cuda' is not there. Allowed here: auto, cpu.")
-    number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise RecipeError(f"{number + 1} processes share {count} GPUs. Start {count} or fewer.")
     return torch.device("cuda", number)

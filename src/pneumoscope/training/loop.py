@@ -48,6 +48,8 @@ class _Progress:
     """Sum over this epoch's batches of the batch's loss times its images."""
     images: int = 0
     history: list[Epoch] = field(default_factory=list)
+    precision: str = ""
+    """That it began with: a run goes on in it, whatever would be chosen now."""
     done: bool = False
 
 
@@ -103,12 +105,13 @@ class _Run:
     ) -> None:
         self.network, self.source, self.plan = network, source, plan
         self.checkpoints, self.world = checkpoints, world
-        self.at = _Progress()
+        self.at = _Progress(precision=plan.precision)
         self.parameters = [p for group in plan.groups for p in group["params"]]
         self.optimizer = make_optimizer(plan.optimizer, plan.groups)
         self.best = _copied(network.state_dict())
         self.average = _copied(network.state_dict()) if plan.regularize.average else None
-        self.start = [p.detach().clone() for p in self.parameters]
+        held = [p for group in plan.groups if group.get("held") for p in group["params"]]
+        self.start = [(parameter, parameter.detach().clone()) for parameter in held]
         self.kept = time.monotonic()
         self.forward = torch.compile(network) if plan.compile else network
         self._batches = self._of_epoch(1)
@@ -180,7 +183,7 @@ class _Run:
             labels=self.plan.loss.labels,
             draw=(self.plan.seed, self.plan.name, self.at.epoch, self.at.step, self.world.rank),
         )
-        with computing_in(self.plan.precision, self.world.device):
+        with computing_in(self.at.precision, self.world.device):
             logits = self.forward(inputs)
         weights = self.plan.loss.weights(target)
         losses = self.plan.loss(logits.to(torch.float32), target)
@@ -198,7 +201,7 @@ class _Run:
         regularize, clip = self.plan.regularize, self.plan.optimizer.clip_norm
         if regularize.towards_start:
             with torch.no_grad():
-                for parameter, start in zip(self.parameters, self.start, strict=True):
+                for parameter, start in self.start:
                     if parameter.grad is not None:
                         parameter.grad.add_(parameter - start, alpha=regularize.towards_start)
         if clip:
@@ -261,7 +264,7 @@ class _Run:
         count, size = len(self.source.validation.ids), self.plan.phase.batch_size
         logits = torch.zeros(count, self.plan.loss.labels, device=self.world.device)
         starts = range(0, count, size)[self.world.part]
-        with evaluating(self.network), computing_in(self.plan.precision, self.world.device):
+        with evaluating(self.network), computing_in(self.at.precision, self.world.device):
             for start in starts:
                 rows = np.arange(start, min(start + size, count))
                 found = self.network(self.source.validation_inputs(rows))
@@ -271,7 +274,9 @@ class _Run:
     def _share_statistics(self) -> None:
         """Batch statistics are each process's own: their mean is everybody's."""
         if self.world.size > 1:
-            for buffer in self.network.buffers():
+            average = self.average or {}
+            own = dict(self.network.named_buffers())
+            for buffer in (*own.values(), *(average[name] for name in own if name in average)):
                 if buffer.is_floating_point():
                     buffer.copy_(self.world.sum(buffer.clone()) / self.world.size)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pneumoscope.core.errors import RecipeError, StorageError
 from pneumoscope.core.progress import Reporter
-from pneumoscope.core.recipe import FineTunePhase, ProbePhase, Recipe
+from pneumoscope.core.recipe import FineTunePhase, Phase, ProbePhase, Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.stages import Cut, Stage, split_network, stage_parameters, stages
@@ -155,14 +155,31 @@ def prepare_fine_tuning(bench: Bench, phase: FineTunePhase) -> Task:
             _keep_statistics(backbone)
 
     training_mode()
-    precision = choose_training_precision(
-        network,
-        source.inputs(np.arange(min(phase.batch_size, len(bench.images.ids))), 1),
-        name=f"{backbone.name} last {phase.last} {phase.batch_norm}",
-        requested=phase.precision,
-        reporter=bench.reporter,
+    precision = bench.world.agreed(
+        choose_training_precision(
+            network,
+            source.inputs(np.arange(min(phase.batch_size, len(bench.images.ids))), 1),
+            name=f"{backbone.name} last {phase.last} {phase.batch_norm}",
+            requested=phase.precision,
+            reporter=bench.reporter,
+        )
     )
     return Task(network, source, _groups(bench, phase, trained), training_mode, precision)
+
+
+def require_stages(backbone: Backbone, phases: Sequence[Phase], size: int) -> None:
+    """Refuse, before anything is trained, to train more stages than a backbone has.
+
+    Raises:
+        RecipeError: which phase, and how many there are.
+    """
+    count = len(stages(backbone.network, size))
+    for number, phase in enumerate(phases):
+        if isinstance(phase, FineTunePhase) and phase.last != "all" and phase.last >= count:
+            raise RecipeError(
+                f"phases.{number}.last: {phase.last}; {backbone.name} has {count} stages. Give 1 "
+                f"to {count - 1}, or `all`."
+            )
 
 
 @dataclass(frozen=True)
@@ -178,11 +195,6 @@ def _freeze(bench: Bench, phase: FineTunePhase, size: int) -> _Stages:
     network = bench.classifier.backbone.network
     found = stages(network, size)
     count = len(found) if phase.last == "all" else phase.last
-    if count > len(found):
-        raise RecipeError(
-            f"phases: last: {count}; {bench.classifier.backbone.name} has {len(found)} stages. "
-            "Give fewer, or `all`."
-        )
     parts = _Stages(found[: len(found) - count], found[len(found) - count :])
     for stage in found:
         for _, parameter in stage_parameters(network, stage):
@@ -273,7 +285,9 @@ def _groups(bench: Bench, phase: FineTunePhase, parts: _Stages) -> Sequence[dict
     ]
     head = [*bench.classifier.pooling.named_parameters(), *bench.classifier.head.named_parameters()]
     decay = bench.recipe.optimizer.weight_decay
-    return parameter_groups([*rates, (head, 1.0)], decay, base_rate=1.0)
+    backbone = parameter_groups(rates, decay, base_rate=1.0)
+    pulled = [{**group, "held": True} for group in backbone]  # by `regularize.towards_start`
+    return [*pulled, *parameter_groups([(head, 1.0)], decay, base_rate=1.0)]
 
 
 def _keep_statistics(backbone: nn.Module) -> None:

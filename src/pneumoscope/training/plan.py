@@ -35,7 +35,8 @@ class Plan:
         name: Of the phase, in history and messages.
         number: Its place in the recipe.
         phase: Its part of the recipe.
-        groups: Parameters with `params`, `weight_decay` and `scale` of the learning rate.
+        groups: Parameters with `params`, `weight_decay`, `scale` of the learning rate, and `held`
+            where `regularize.towards_start` holds them.
         loss: Of logits and label indices or label probabilities.
         score: Validation AUC of all validation logits.
         training_mode: Puts the network into the mode it learns in.

@@ -38,7 +38,8 @@ def choose_precision(
     """`float32` or `bfloat16`: what was requested, or for `auto` what was faster here."""
     if requested != "auto":
         return requested
-    pixels = torch.zeros(batch_size, 1, size, size, dtype=torch.uint8)
+    device = backbone.mean.device
+    pixels = torch.zeros(batch_size, 1, size, size, dtype=torch.uint8, device=device)
 
     def step(precision: str) -> Callable[[], object]:
         network = in_precision(backbone, precision)
@@ -49,7 +50,7 @@ def choose_precision(
 
         return look
 
-    memory = _memory(backbone.name, size, batch_size)
+    memory = _memory(backbone.name, device, size, batch_size)
     return _faster(step, batch_size, memory, "the frozen backbone", reporter)
 
 
@@ -82,7 +83,7 @@ def choose_training_precision(
 
         return learn
 
-    memory = _memory(name, *inputs.shape)
+    memory = _memory(name, inputs.device, *inputs.shape)
     buffers = {key: value.clone() for key, value in network.named_buffers()}
     try:
         return _faster(step, len(inputs), memory, "what is trained", reporter)
@@ -153,8 +154,9 @@ def _seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _memory(name: str, *shape: int) -> Path:
-    facts = [name, *shape, torch.__version__, torch.get_num_threads(), machine()]
+def _memory(name: str, device: torch.device, *shape: int) -> Path:
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    facts = [name, place, *shape, torch.__version__, torch.get_num_threads(), machine()]
     return cache_folder() / "precision" / f"{sha256(json.dumps(facts).encode())[:16]}.json"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pneumoscope.core.progress import Reporter, Silent
-from pneumoscope.core.recipe import Phase, ProbePhase, Recipe
+from pneumoscope.core.recipe import FineTunePhase, Phase, ProbePhase, Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import usable
 from pneumoscope.evaluation.metrics import compute
@@ -24,7 +24,13 @@ from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World
 from pneumoscope.training.loop import run_phase
 from pneumoscope.training.losses import make_loss
-from pneumoscope.training.phases import Bench, Task, prepare_fine_tuning, prepare_probe
+from pneumoscope.training.phases import (
+    Bench,
+    Task,
+    prepare_fine_tuning,
+    prepare_probe,
+    require_stages,
+)
 from pneumoscope.training.plan import Epoch, Plan
 from pneumoscope.training.precision import choose_precision
 from pneumoscope.training.sources import Images
@@ -40,12 +46,14 @@ class Trained:
         history: One row per epoch: `phase`, `epoch`, `train_loss`, `validation_loss`,
             `validation_auc`, `learning_rate`, `best`.
         precision: In which the frozen backbone was run.
+        phase_precisions: By number, in which the phases that say one were trained.
     """
 
     classifier: Classifier
     weights: WeightsRecord
     history: pl.DataFrame
     precision: str
+    phase_precisions: Mapping[int, str]
 
 
 def train_classifier(
@@ -84,21 +92,27 @@ def train_classifier(
     built.classifier.to(world.device)
     images, validation = (_images(catalogue, split, labels) for split in ("train", "validation"))
     heard = reporter if world.first else Silent()
-    precision = choose_precision(
-        built.classifier.backbone,
-        size=size,
-        batch_size=recipe.compute.batch_size,
-        requested=recipe.compute.precision,
-        reporter=heard,
+    precision = world.agreed(
+        choose_precision(
+            built.classifier.backbone,
+            size=size,
+            batch_size=recipe.compute.batch_size,
+            requested=recipe.compute.precision,
+            reporter=heard,
+        )
     )
+    require_stages(built.classifier.backbone, recipe.phases, size)
     views = Views.of(recipe, images.ids, pixels)
     bench = Bench(
         recipe, built.classifier, pixels, images, validation, views, precision, world, heard
     )
     history: list[Epoch] = []
+    precisions: dict[int, str] = {}
     for number, phase in enumerate(recipe.phases):
         task = _prepare(bench, phase)
         plan = _plan(bench, task, phase, number, labels)
+        if isinstance(phase, FineTunePhase):
+            precisions[number] = task.precision
         history += run_phase(
             task.network,
             task.source,
@@ -110,7 +124,7 @@ def train_classifier(
         )
     classifier = built.classifier.requires_grad_().cpu().eval()
     table = pl.DataFrame([asdict(epoch) for epoch in history])
-    return Trained(classifier, built.weights, table, precision)
+    return Trained(classifier, built.weights, table, precision, precisions)
 
 
 def _images(catalogue: pl.DataFrame, split: str, labels: Sequence[str]) -> Images:

@@ -15,7 +15,7 @@ from pneumoscope.bundle.archive import ONNX, Bundle
 from pneumoscope.bundle.export import check_parity, export_bundle
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import RecipeError
-from pneumoscope.core.files import staged_folder, write_text
+from pneumoscope.core.files import sha256, staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
@@ -42,7 +42,7 @@ from pneumoscope.workflows.assess import (
 )
 from pneumoscope.workflows.prepare import Prepared, prepare
 from pneumoscope.workflows.results import TrainResult
-from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, unfinished
+from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, folder_of, unfinished
 
 _PARITY_IMAGES = 16
 
@@ -113,7 +113,7 @@ def _lead(
         staged_folder(folder) as stage,
     ):
         prepared, labels = _prepare(recipe, reporter)
-        begun.require_data(fingerprint(prepared.catalogue))
+        begun.require_data(_state_of(prepared))
         world.wait()
         tags = {"data": fingerprint(prepared.catalogue)}
         with tracked_run(recipe, store=folder.parent, tags=tags, reporter=reporter) as run:
@@ -134,6 +134,13 @@ def _lead(
     )
 
 
+def _state_of(prepared: Prepared) -> str:
+    """A hash of what is trained on: images, labels, who is in which split, and their canvases."""
+    rows = usable(prepared.catalogue).select("image_id", "label", "split").sort("image_id")
+    preprocess = prepared.pixels.preprocess.fingerprint
+    return sha256(f"{preprocess}{rows.rows()}".encode())
+
+
 def _assist(recipe: Recipe, folder: Path, world: World) -> TrainResult:
     """This process's part of the training that the first process leads; what that one wrote."""
     start = time.perf_counter()
@@ -144,7 +151,7 @@ def _assist(recipe: Recipe, folder: Path, world: World) -> TrainResult:
         prepared.catalogue,
         labels,
         prepared.pixels,
-        checkpoints=Checkpoints(),
+        checkpoints=Checkpoints(folder_of(folder)),
         world=world,
         reporter=Silent(),
         on_epoch=lambda _: None,
@@ -290,7 +297,8 @@ def _write(
         model_id=bundle.model_id,
         data=data_name(Path(str(recipe.data.path)), catalogue),
     )
-    written = override(recipe, {"compute.precision": trained.precision})
+    chosen = {f"phases.{n}.precision": name for n, name in trained.phase_precisions.items()}
+    written = override(recipe, {"compute.precision": trained.precision, **chosen})
     _write_records(stage, written, bundle, metrics, catalogue, trained.history)
     report = ReportInput(
         title=recipe.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from pneumoscope.core.errors import InputError, RecipeError, StorageError, TrainingError
+from pneumoscope.core.errors import InputError, RecipeError, StorageError
 from pneumoscope.core.files import storage_errors, write_text
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import Recipe, dump_recipe
@@ -58,15 +59,14 @@ def unfinished(
 ) -> Iterator[Unfinished]:
     """The training of `recipe` into `output`, new or gone on with; removed when it is finished.
 
-    What was reached stays when the block is left by an interruption or a full disk, not by what
-    would happen again.
+    What was reached stays, whatever the block is left by; nothing stays if no phase was begun.
 
     Raises:
         StorageError: one is there already and `resume` is not asked for, or another process is
             at it.
         RecipeError: the one that is there is of another recipe.
     """
-    at = Unfinished(output, _folder_of(output))
+    at = Unfinished(output, folder_of(output))
     known = (at.folder / _RECIPE).is_file()
     if known and not resume:
         raise StorageError(
@@ -78,17 +78,13 @@ def unfinished(
     with storage_errors(at.folder):
         at.folder.mkdir(parents=True, exist_ok=True)
     with _alone(at):
-        for left in output.parent.glob(f".{output.name}.*.partial"):  # of one that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        _clear(output)
         if known:
             _require_recipe(at, recipe)
             reporter.say(f"Going on with the unfinished training of {output}.")
         write_text(at.folder / _RECIPE, dump_recipe(recipe))
         try:
             yield at
-        except (InputError, TrainingError):
-            shutil.rmtree(at.folder, ignore_errors=True)
-            raise
         except BaseException:
             if any(at.folder.glob("phase-*")):
                 reporter.warn("What was reached is kept: the same command with --resume goes on.")
@@ -112,8 +108,17 @@ def find_unfinished(recipe: Recipe, runs: Path) -> Path | None:
     return runs / folder.name.removeprefix(".").removesuffix(".unfinished")
 
 
-def _folder_of(output: Path) -> Path:
+def folder_of(output: Path) -> Path:
+    """Where the unfinished training of `output` is kept."""
     return output.parent / f".{output.name}.unfinished"
+
+
+def _clear(output: Path) -> None:
+    """Remove what `staged_folder` left for this output when its process was killed."""
+    ours = re.compile(re.escape(f".{output.name}.") + r"[^.]{8}\.partial")
+    for left in output.parent.iterdir():
+        if ours.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _require_recipe(at: Unfinished, recipe: Recipe) -> None:

@@ -7,7 +7,6 @@ import pytest
 from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.recipe import Dense, Recipe, dump_recipe, load_recipe, override, parse_recipe
 
-
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +17,29 @@ from pneumoscope.bundle.graph import OUTPUTS
 from pneumoscope.bundle.runtimes import installed_runtimes, open_runtime
 from pneumoscope.bundle.spec import Parity
 from pneumoscope.core.errors import ExportError
+from pneumoscope.core.recipe import ModelRecipe
 from pneumoscope.core.types import PixelBatch
 from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.models.checkpoint import to_bytes
 from pneumoscope.models.classifier import Classifier, evaluating
-from pneumoscope.models.saliency import SaliencyClassifier
+from pneumoscope.models.saliency import FixedViews, SaliencyClassifier
 
 LOGIT_TOLERANCE = 1e-4
 PROBABILITY_TOLERANCE = 1e-5
 PICTURE_TOLERANCE = 1e-3
 """Of embedding and saliency, relative to their largest value."""
 
+_VIEWS, _FILL = "test_views", "test_views_fill"
+"""The graph's metadata where it averages views: how many, and their `fill`."""
 
-def export_onnx(classifier: Classifier, *, size: int) -> bytes:
-    """The classifier as ONNX, normalisation inside, the batch free.
+
+def export_onnx(classifier: Classifier, *, size: int, views: FixedViews | None = None) -> bytes:
+    """The classifier as ONNX, normalisation and test views inside, the batch free.
 
     In: uint8 `pixels [batch, 1, size, size]`. Out: `logits`, `embedding`, `saliency`.
     """
-    network = SaliencyClassifier(classifier).eval()
+    network = SaliencyClassifier(_fitted(classifier, size), views).eval()
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings(), evaluating(network), torch.inference_mode(mode=False):
@@ -49,10 +56,25 @@ def export_onnx(classifier: Classifier, *, size: int) -> bytes:
         )
     if program is None:
         raise ExportError("torch gave no ONNX program. Report this with the recipe.")
+    program.model.metadata_props.update(_noted(network.views))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ONNX
         program.save(path, external_data=False)
         return path.read_bytes()
+
+
+def _fitted(classifier: Classifier, size: int) -> Classifier:
+    """The classifier, or a copy that shares its tensors, its position embeddings for this canvas.
+
+    Vision transformers that take any canvas resample them in every pass, antialiased, which
+    OpenVINO's `Resize` leaves out without a word.
+    """
+    if not any(getattr(part, "dynamic_img_size", False) for part in classifier.backbone.children()):
+        return classifier
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in classifier.parameters()}
+    fitted = copy.deepcopy(classifier, shared | {id(part): part for part in classifier.buffers()})
+    fitted.backbone.network.set_input_size(img_size=size)  # type: ignore[operator]
+    return fitted
 
 
 def check_parity(
@@ -60,11 +82,13 @@ def check_parity(
 ) -> Parity:
     """How far the graph's answers are from the network's on `pixels`, in every installed runtime.
 
+    The network answers over the test views that the graph says it averages.
+
     Raises:
         ExportError: a logit differs by more than 1e-4, a probability by more than 1e-5, or
             embedding or saliency by more than a thousandth of their largest value.
     """
-    whole = SaliencyClassifier(classifier)
+    whole = SaliencyClassifier(classifier, views_of(onnx))
     with evaluating(whole):
         outputs = whole(torch.from_numpy(pixels))
     expected, embedding, saliency = (part.numpy() for part in outputs)
@@ -88,6 +112,19 @@ def check_parity(
     return Parity(images=len(pixels), logits=logits, probabilities=probabilities)
 
 
+def views_of(onnx: bytes) -> FixedViews:
+    """The test views that a graph averages, by its own metadata; most say nothing and take one."""
+    from onnx import load_model_from_string
+
+    noted = {entry.key: entry.value for entry in load_model_from_string(onnx).metadata_props}
+    return FixedViews(int(noted.get(_VIEWS, 1)), int(noted.get(_FILL, 0)))
+
+
+def _noted(views: FixedViews) -> dict[str, str]:
+    """What `views_of` reads; nothing for the plain view alone, whose graph stays as it was."""
+    return {_VIEWS: str(views.count), _FILL: str(views.fill)} if views.count > 1 else {}
+
+
 def _require_near(
     runtime: str, what: str, found: NDArray[np.float32], expected: NDArray[np.float32]
 ) -> None:
@@ -102,20 +139,23 @@ def _require_near(
 
 
 def export_bundle(
-    classifier: Classifier, *, facts: dict[str, object], size: int, examples: PixelBatch
+    classifier: Classifier, *, facts: dict[str, Any], size: int, examples: PixelBatch
 ) -> Bundle:
     """The bundle of a trained classifier, its parity with torch checked and recorded.
 
     Args:
         classifier: In evaluation mode.
-        facts: Fields of `BundleSpec` except `parity` and `files`.
+        facts: Fields of `BundleSpec` except `parity` and `files`; `model` says how many test views
+            the graph averages, `preprocess` what lies outside them.
         size: Side of the canvas.
         examples: `[image, 1, size, size]` real canvases to compare on.
 
     Raises:
         ExportError: the exported graph does not answer as the network does.
     """
-    onnx = export_onnx(classifier, size=size)
+    recipe = ModelRecipe.model_validate(facts["model"])
+    fill = Preprocess.from_dict(facts["preprocess"]).recipe.pad_value
+    onnx = export_onnx(classifier, size=size, views=FixedViews(recipe.test_views, fill))
     parity = check_parity(classifier, onnx, examples)
     weights = to_bytes(classifier.state_dict())
     files = {ONNX: onnx, WEIGHTS: weights, CARD: b""}

@@ -74,6 +74,9 @@ class ModelRecipe(Section):
     learned), flatten keeps every position."""
     head: tuple[HeadLayer, ...] = (Dropout(dropout=0.2),)
     """Layers before the last linear one, which is added for the label set."""
+    test_views: Annotated[int, Field(ge=1, le=16)] = 1
+    """Fixed views whose logits are averaged when answering: the plain one, then small turns, shifts
+    and zooms; part of the exported graph."""
 
 
 class BalanceRecipe(Section):

@@ -191,7 +191,10 @@ def test_a_failure_in_the_middle_leaves_nothing_half_written(
     recipe = override(small_recipe, {"tracking.enabled": False})
     with pytest.raises(StorageError, match="disk is full"):
         train(recipe, output=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".run.unfinished"], "to go on from"
+    monkeypatch.undo()
+    train(recipe, output=tmp_path / "run", resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_quick_is_small_but_complete(phantoms: Path, tmp_path: Path) -> None:

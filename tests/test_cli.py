@@ -127,6 +127,25 @@ def test_a_training_that_is_stopped_leaves_nothing(
     assert not [path for path in tmp_path.iterdir() if "run" in path.name]
 
 
+def test_an_interrupt_inside_an_import_is_one_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "import os, signal, sys\n"
+        "import pneumoscope.cli\n"
+        "from pneumoscope.cli.console import exit_on\n"
+        "def run():\n"
+        "    with exit_on(ValueError):\n"
+        "        exec('os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(10**7): pass')\n"
+        "cli = sys.modules['pneumoscope.cli.main']\n"
+        "cli.app = run\n"
+        "cli.main()\n"
+    )
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 130, done.stderr
+
+
 def test_models_lists_the_zoo() -> None:
     done = CliRunner().invoke(app, ["models", "--json"])
     assert done.exit_code == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pneumoscope.bundle.export import export_onnx
+from pneumoscope.bundle.export import _fitted, export_onnx
 from pneumoscope.bundle.graph import check_graph
 from pneumoscope.bundle.runtimes import RUNTIMES, open_runtime
 from pneumoscope.core.recipe import ModelRecipe
@@ -79,3 +79,25 @@ def test_every_family_answers_in_every_runtime(name: str, width: float | None, s
                 assert allowed > 0, part
                 error = np.abs(getattr(found, part) - expected).max()
                 assert error <= allowed, (runtime, batch, part, error, allowed)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "copied"),
+    [
+        ("ViT-Tiny", 96, True),
+        ("eva02_tiny_patch14_224", 112, True),
+        ("swin_tiny_patch4_window7_224", 64, False),
+        ("cnn6", 64, False),
+    ],
+)
+def test_what_is_fitted_to_the_canvas_answers_as_before(name: str, size: int, copied: bool) -> None:
+    """Position embeddings are resampled before the export: OpenVINO has no antialiased resizing."""
+    recipe = ModelRecipe(backbone=name, weights="none")
+    classifier = build_classifier(recipe, LABELS, size=size, seed=1).classifier
+    fitted = _fitted(classifier, size)
+    assert (fitted is not classifier) == copied
+    with evaluating(classifier), evaluating(fitted):
+        expected, found = classifier(grey(size)), fitted(grey(size))
+    torch.testing.assert_close(found, expected)
+    assert fitted.head.output.weight is classifier.head.output.weight
+    assert not classifier.training

@@ -67,13 +67,17 @@ def _fitted(classifier: Classifier, size: int) -> Classifier:
     """The classifier, or a copy that shares its tensors, its position embeddings for this canvas.
 
     Vision transformers that take any canvas resample them in every pass, antialiased, which
-    OpenVINO's `Resize` leaves out without a word.
+    OpenVINO's `Resize` leaves out without a word. Others that take any canvas (Swin) have none;
+    fitting those would change their windows, and with them the answers.
     """
-    if not any(getattr(part, "dynamic_img_size", False) for part in classifier.backbone.children()):
+    network: Any = getattr(classifier.backbone, "network", None)
+    resamples = getattr(network, "dynamic_img_size", False)
+    if not resamples or getattr(network, "pos_embed", None) is None:
         return classifier
     shared: dict[int, Any] = {id(tensor): tensor for tensor in classifier.parameters()}
     fitted = copy.deepcopy(classifier, shared | {id(part): part for part in classifier.buffers()})
-    fitted.backbone.network.set_input_size(img_size=size)  # type: ignore[operator]
+    copied: Any = fitted.backbone.network
+    copied.set_input_size(img_size=size)
     return fitted
 
 

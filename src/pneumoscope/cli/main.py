@@ -287,7 +287,22 @@ def _print_train(result: Any, *, as_json: bool) -> None:
 def main() -> None:
     """Run the command line; a request to end cleans up as an interrupt does."""
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     app()
+
+
+class _Interrupted(KeyboardInterrupt):
+    """As KeyboardInterrupt, but not itself.
+
+    Started as a module, Python ends by signal, whatever exit status was asked for, once
+    KeyboardInterrupt itself has passed through an `exec` of text, as imports of dataclasses run it.
+    """
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise _Interrupted
 
 
 def _end(number: int, frame: object) -> None:

@@ -37,14 +37,16 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path.name}: is not safetensors ({error}).") from error
+        raise WeightsError(f"{path.name}: is not safetensors ({error}). Fetch it again.") from error
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{path.name}: is no weight file ({type(error).__name__}).") from error
+        raise WeightsError(
+            f"{path.name}: is no weight file ({type(error).__name__}). Save a state_dict."
+        ) from error
     for name in _INSIDE:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]

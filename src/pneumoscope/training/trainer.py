@@ -89,23 +89,10 @@ def train_classifier(
     size = recipe.preprocess.size
     built = build_classifier(recipe.model, labels, size=size, seed=recipe.seed)
     require_feature_maps(built.classifier.backbone, size)
-    built.classifier.to(world.device)
-    images, validation = (_images(catalogue, split, labels) for split in ("train", "validation"))
-    heard = reporter if world.first else Silent()
-    precision = world.agreed(
-        choose_precision(
-            built.classifier.backbone,
-            size=size,
-            batch_size=recipe.compute.batch_size,
-            requested=recipe.compute.precision,
-            reporter=heard,
-        )
-    )
     require_stages(built.classifier.backbone, recipe.phases, size)
-    views = Views.of(recipe, images.ids, pixels)
-    bench = Bench(
-        recipe, built.classifier, pixels, images, validation, views, precision, world, heard
-    )
+    parts = (_images(catalogue, split, labels) for split in ("train", "validation"))
+    heard = reporter if world.first else Silent()
+    bench = _bench(recipe, built.classifier, pixels, *parts, world=world, reporter=heard)
     history: list[Epoch] = []
     precisions: dict[int, str] = {}
     for number, phase in enumerate(recipe.phases):
@@ -124,7 +111,39 @@ def train_classifier(
         )
     classifier = built.classifier.requires_grad_().cpu().eval()
     table = pl.DataFrame([asdict(epoch) for epoch in history])
-    return Trained(classifier, built.weights, table, precision, precisions)
+    return Trained(classifier, built.weights, table, bench.precision, precisions)
+
+
+def _bench(
+    recipe: Recipe,
+    classifier: Classifier,
+    pixels: PixelCache,
+    images: Images,
+    validation: Images,
+    *,
+    world: World,
+    reporter: Reporter,
+) -> Bench:
+    """What the phases share; every process computes in the precision the first one chose."""
+    classifier.to(world.device)
+    precision = choose_precision(
+        classifier.backbone,
+        size=recipe.preprocess.size,
+        batch_size=recipe.compute.batch_size,
+        requested=recipe.compute.precision,
+        reporter=reporter,
+    )
+    return Bench(
+        recipe,
+        classifier,
+        pixels,
+        images,
+        validation,
+        Views.of(recipe, images.ids, pixels),
+        world.agreed(precision),
+        world,
+        reporter,
+    )
 
 
 def _images(catalogue: pl.DataFrame, split: str, labels: Sequence[str]) -> Images:

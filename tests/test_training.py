@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from pneumoscope.core.errors import RecipeError
-from pneumoscope.core.progress import Silent
-from pneumoscope.core.recipe import ModelRecipe, PreprocessRecipe, Recipe
+from pneumoscope.core.progress import Noting, Silent
+from pneumoscope.core.recipe import ComputeRecipe, ModelRecipe, PreprocessRecipe, Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import build_catalogue
 from pneumoscope.data.layouts import recognise
@@ -20,6 +20,7 @@ from pneumoscope.models.zoo import require_feature_maps
 from pneumoscope.training import precision
 from pneumoscope.training.allocator import keep_freed_memory
 from pneumoscope.training.features import Embedder
+from pneumoscope.training.frozen import Frozen, OpenVinoNetwork, choose_frozen
 from pneumoscope.training.views import Views
 
 
@@ -32,7 +33,7 @@ def classifier() -> Classifier:
 def embedder(classifier: Classifier, phantoms: Path) -> Embedder:
     pixels = PixelCache(Preprocess(PreprocessRecipe(size=64)))
     build_catalogue(recognise(phantoms), pixels=pixels, reporter=Silent())
-    return Embedder(classifier, pixels, Views(Recipe()), "float32", 8)
+    return Embedder(classifier, pixels, Views(Recipe()), Frozen("torch", "float32", Silent()), 8)
 
 
 def some_ids(embedder: Embedder, count: int) -> list[str]:
@@ -54,7 +55,7 @@ def test_embeddings_are_computed_once(embedder: Embedder, monkeypatch: pytest.Mo
     ids = some_ids(embedder, 9)
     first = embedder.embed(ids, views=2, reporter=Silent())
     monkeypatch.setattr(
-        "pneumoscope.training.features.in_precision", lambda *_: pytest.fail("computed again")
+        "pneumoscope.training.frozen.in_precision", lambda *_: pytest.fail("computed again")
     )
     again = embedder.embed(ids, views=2, reporter=Silent())
     assert np.array_equal(first.values, again.values)
@@ -87,15 +88,54 @@ def test_the_precision_timed_once_is_remembered(
     speeds = iter([100.0, 120.0, 100.0, 200.0])
 
     def choose() -> str:
-        return precision.choose_precision(
-            classifier.backbone, size=64, batch_size=4, requested="auto", reporter=Silent()
-        )
+        compute = ComputeRecipe(batch_size=4)
+        return choose_frozen(
+            classifier.backbone, compute, size=64, views=1, reporter=Silent()
+        ).precision
 
     monkeypatch.setattr(precision, "_images_per_second", lambda *_, **__: next(speeds))
     assert choose() == "float32", "a narrow lead is not worth rounding"
     assert choose() == "float32", "remembered, so that a repeated run repeats"
     next((fresh_cache / "precision").iterdir()).unlink()
     assert choose() == "bfloat16"
+
+
+@pytest.mark.parametrize(("number", "near"), [("float32", 1e-3), ("bfloat16", 0.1)])
+def test_openvino_computes_what_torch_does(
+    classifier: Classifier, number: str, near: float
+) -> None:
+    network = Frozen("openvino", number, Silent()).ready(classifier.backbone, size=64)
+    assert isinstance(network, OpenVinoNetwork)
+    pixels = torch.randint(0, 256, (5, 1, 64, 64), dtype=torch.uint8)
+    with evaluating(classifier.backbone):
+        expected = classifier.backbone(pixels)
+    first, found = network(pixels[:2]), network(pixels)
+    assert (found - expected).abs().max() < near * expected.abs().max()
+    torch.testing.assert_close(first, found[:2], atol=near * 10, rtol=near)
+
+
+def test_openvino_is_left_with_a_warning_where_it_answers_otherwise(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Noting(Silent())
+    monkeypatch.setattr("pneumoscope.training.frozen._TOLERANCE", 0.0)
+    network = Frozen("openvino", "float32", heard).ready(classifier.backbone, size=64)
+    assert not isinstance(network, OpenVinoNetwork)
+    assert "torch does (its answers differ by" in heard.notices[0]
+
+
+def test_openvino_is_taken_where_it_pays(classifier: Classifier) -> None:
+    def engine(views: int, **changes: str) -> str:
+        compute = ComputeRecipe.model_validate({"precision": "float32", **changes})
+        chosen = choose_frozen(
+            classifier.backbone, compute, size=64, views=views, reporter=Silent()
+        )
+        return chosen.engine
+
+    assert engine(100) == "torch"
+    assert engine(10_000) == "openvino"
+    assert engine(10_000, engine="torch") == "torch"
+    assert engine(100, engine="openvino") == "openvino"
 
 
 def test_timing_a_training_step_changes_nothing(classifier: Classifier, fresh_cache: Path) -> None:

@@ -24,7 +24,7 @@ from pneumoscope.core.types import IntArray
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.models.classifier import evaluating
 from pneumoscope.training.distributed import World
-from pneumoscope.training.features import network_fingerprint
+from pneumoscope.training.precision import network_fingerprint
 from pneumoscope.training.views import Views
 
 _BYTES = 2
@@ -64,8 +64,8 @@ class Recorder:
 
     Attributes:
         prefix: The frozen part of the network, float32, in evaluation mode.
-        compute: The same in the precision to compute in, on the device.
-        precision: Its name.
+        compute: The same as it is computed, on the device.
+        computed: How, in words.
         pixels: Where canvases are.
         views: Makes the views.
         batch_size: Images per step.
@@ -74,7 +74,7 @@ class Recorder:
 
     prefix: nn.Module
     compute: nn.Module
-    precision: str
+    computed: str
     pixels: PixelCache
     views: Views
     batch_size: int
@@ -156,7 +156,12 @@ class Recorder:
             "weights": network_fingerprint(self.prefix),
             "preprocess": self.pixels.preprocess.fingerprint,
             "view": self.views.facts(view),
-            "compute": [self.precision, self.batch_size, self.world.device.type, torch.__version__],
+            "compute": [
+                self.computed,
+                self.batch_size,
+                self.world.device.type,
+                torch.__version__,
+            ],
             "images": sha256("".join(ids).encode()),
         }
         key = sha256(json.dumps(facts, sort_keys=True).encode())[:24]

@@ -7,7 +7,6 @@ A file holds one view of one set of images; its name is a hash of everything it 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import cache_folder, replacing, sha256
@@ -24,7 +22,8 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.models.classifier import Classifier, evaluating
 from pneumoscope.training.distributed import World
-from pneumoscope.training.precision import in_precision
+from pneumoscope.training.frozen import Frozen
+from pneumoscope.training.precision import network_fingerprint
 from pneumoscope.training.views import Views
 
 
@@ -49,7 +48,7 @@ class Embedder:
         classifier: Whose frozen backbone, float32, and pooling are asked.
         pixels: Where canvases are.
         views: Makes the views.
-        precision: `float32` or `bfloat16`.
+        frozen: Computes the backbone.
         batch_size: Images per step.
         world: This process, its device and the others.
     """
@@ -57,7 +56,7 @@ class Embedder:
     classifier: Classifier
     pixels: PixelCache
     views: Views
-    precision: str
+    frozen: Frozen
     batch_size: int
     world: World = field(default_factory=World)
 
@@ -82,7 +81,8 @@ class Embedder:
     def _compute(
         self, ids: tuple[str, ...], views: Sequence[int], reporter: Reporter
     ) -> dict[int, NDArray[np.float32]]:
-        network = in_precision(self.classifier.backbone, self.precision).to(self.world.device)
+        size = self.pixels.preprocess.size
+        network = self.frozen.ready(self.classifier.backbone, size=size).to(self.world.device)
         pooling = copy.deepcopy(self.classifier.pooling).to(self.world.device)
         work = [(view, start) for view in views for start in range(0, len(ids), self.batch_size)]
         rows: dict[int, list[NDArray[np.float32]]] = {view: [] for view in views}
@@ -101,20 +101,16 @@ class Embedder:
             "pooling": repr(self.classifier.pooling),
             "preprocess": self.pixels.preprocess.fingerprint,
             "view": self.views.facts(view),
-            "compute": [self.precision, self.batch_size, self.world.device.type, torch.__version__],
+            "compute": [
+                str(self.frozen),
+                self.batch_size,
+                self.world.device.type,
+                torch.__version__,
+            ],
             "images": sha256("".join(ids).encode()),
         }
         key = sha256(json.dumps(facts, sort_keys=True).encode())[:24]
         return cache_folder() / "embeddings" / f"{key}.npy"
-
-
-def network_fingerprint(network: nn.Module) -> str:
-    """A hash of all weights and statistics of a network."""
-    digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        digest.update(f"{name} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _whole(file: Path) -> bool:

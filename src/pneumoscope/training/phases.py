@@ -20,8 +20,9 @@ from pneumoscope.models.zoo import Backbone
 from pneumoscope.training.activations import Activations, Recorder
 from pneumoscope.training.distributed import World
 from pneumoscope.training.features import Embedder
+from pneumoscope.training.frozen import Frozen
 from pneumoscope.training.optim import parameter_groups
-from pneumoscope.training.precision import choose_training_precision, in_precision
+from pneumoscope.training.precision import choose_training_precision
 from pneumoscope.training.sources import (
     ActivationSource,
     EmbeddingSource,
@@ -66,8 +67,8 @@ class Bench:
     images: Images
     validation: Images
     views: Views
-    precision: str
-    """Of what is not trained."""
+    frozen: Frozen
+    """Computes what is not trained."""
     world: World
     reporter: Reporter
 
@@ -115,7 +116,7 @@ def prepare_probe(bench: Bench, phase: ProbePhase) -> Task:
         bench.classifier,
         bench.pixels,
         bench.views,
-        bench.precision,
+        bench.frozen,
         bench.recipe.compute.batch_size,
         bench.world,
     )
@@ -214,7 +215,7 @@ def _connect(bench: Bench, phase: FineTunePhase, cut: Cut | None) -> tuple[nn.Mo
         return bench.classifier, _from_pixels(bench, views=views, front=None)
     backbone = bench.classifier.backbone
     front = Front(backbone, cut.prefix)
-    compute = Front(backbone, in_precision(cut.prefix, bench.precision))
+    compute = bench.frozen.ready(front, size=bench.pixels.preprocess.size)
     tail = Tail(bench.classifier, cut)
     recorded = _recorded(bench, phase, front, compute) if phase.views else None
     if recorded is None:
@@ -224,14 +225,14 @@ def _connect(bench: Bench, phase: FineTunePhase, cut: Cut | None) -> tuple[nn.Mo
 
 
 def _recorded(
-    bench: Bench, phase: FineTunePhase, front: Front, compute: Front
+    bench: Bench, phase: FineTunePhase, front: nn.Module, compute: nn.Module
 ) -> tuple[Activations, Activations] | None:
     """Activations of both splits, or None, and why, where the disk has no room for them."""
     recipe, reporter = bench.recipe, bench.reporter
     recorder = Recorder(
         front,
         compute,
-        bench.precision,
+        str(bench.frozen),
         bench.pixels,
         bench.views,
         recipe.compute.batch_size,
@@ -256,7 +257,7 @@ def _recorded(
     return train, validation
 
 
-def _from_pixels(bench: Bench, *, views: int, front: Front | None) -> PixelSource:
+def _from_pixels(bench: Bench, *, views: int, front: nn.Module | None) -> PixelSource:
     device = bench.world.device
     resident = None
     if device.type == "cuda":

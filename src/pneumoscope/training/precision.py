@@ -6,6 +6,7 @@ Remembering it per machine is what makes a repeated run repeat to the last digit
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import time
@@ -20,7 +21,6 @@ from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import cache_folder, sha256, write_text
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.provenance import machine
-from pneumoscope.models.classifier import evaluating
 from pneumoscope.models.zoo import Backbone
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -30,28 +30,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # bfloat16 rounds, so it must be worth it: a close race also must not flip between machines.
 _WORTH = 1.3
 _STEPS = 3
-
-
-def choose_precision(
-    backbone: Backbone, *, size: int, batch_size: int, requested: str, reporter: Reporter
-) -> str:
-    """`float32` or `bfloat16`: what was requested, or for `auto` what was faster here."""
-    if requested != "auto":
-        return requested
-    device = backbone.mean.device
-    pixels = torch.zeros(batch_size, 1, size, size, dtype=torch.uint8, device=device)
-
-    def step(precision: str) -> Callable[[], object]:
-        network = in_precision(backbone, precision)
-
-        def look() -> None:
-            with evaluating(network):
-                network(pixels)
-
-        return look
-
-    memory = _memory(backbone.name, device, size, batch_size)
-    return _faster(step, batch_size, memory, "the frozen backbone", reporter)
 
 
 def choose_training_precision(
@@ -83,23 +61,31 @@ def choose_training_precision(
 
         return learn
 
-    memory = _memory(name, inputs.device, *inputs.shape)
     buffers = {key: value.clone() for key, value in network.named_buffers()}
     try:
-        return _faster(step, len(inputs), memory, "what is trained", reporter)
+        return faster_precision(step, inputs, name, "what is trained", reporter)
     finally:  # batch statistics have moved
         for key, value in network.named_buffers():
             value.copy_(buffers[key])
 
 
-def _faster(
+def faster_precision(
     step: Callable[[str], Callable[[], object]],
-    images: int,
-    memory: Path,
+    inputs: Tensor,
+    name: str,
     what: str,
     reporter: Reporter,
 ) -> str:
-    """What the memory says, or what is faster now, which it then says."""
+    """`float32` or `bfloat16`: what was faster here before, or is now.
+
+    Args:
+        step: For a precision, what to time.
+        inputs: What a step computes on.
+        name: What tells these steps from others on this machine.
+        what: Of what the precision is, in words.
+        reporter: Told what was chosen.
+    """
+    memory, images = _memory(name, inputs.device, *inputs.shape), len(inputs)
     if (known := _recall(memory)) is not None:
         return known
     speed = {"float32": _images_per_second(step("float32"), images)}
@@ -131,6 +117,15 @@ def in_precision(network: Network, precision: str) -> Network:
             if tensor.is_floating_point():
                 tensor.data = tensor.data.to(DTYPES[precision])
     return other.eval()
+
+
+def network_fingerprint(network: nn.Module) -> str:
+    """A hash of all weights and statistics of a network."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _images_per_second(

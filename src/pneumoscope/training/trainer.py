@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,7 @@ from pneumoscope.models.zoo import require_feature_maps
 from pneumoscope.training.allocator import keep_freed_memory
 from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World
+from pneumoscope.training.frozen import Frozen, choose_frozen
 from pneumoscope.training.loop import run_phase
 from pneumoscope.training.losses import make_loss
 from pneumoscope.training.phases import (
@@ -32,7 +33,6 @@ from pneumoscope.training.phases import (
     require_stages,
 )
 from pneumoscope.training.plan import Epoch, Plan
-from pneumoscope.training.precision import choose_precision
 from pneumoscope.training.sources import Images
 from pneumoscope.training.views import Views
 
@@ -45,14 +45,14 @@ class Trained:
         classifier: On the CPU, in evaluation mode.
         history: One row per epoch: `phase`, `epoch`, `train_loss`, `validation_loss`,
             `validation_auc`, `learning_rate`, `best`.
-        precision: In which the frozen backbone was run.
+        frozen: What computed the frozen backbone.
         phase_precisions: By number, in which the phases that say one were trained.
     """
 
     classifier: Classifier
     weights: WeightsRecord
     history: pl.DataFrame
-    precision: str
+    frozen: Frozen
     phase_precisions: Mapping[int, str]
 
 
@@ -111,7 +111,7 @@ def train_classifier(
         )
     classifier = built.classifier.requires_grad_().cpu().eval()
     table = pl.DataFrame([asdict(epoch) for epoch in history])
-    return Trained(classifier, built.weights, table, bench.precision, precisions)
+    return Trained(classifier, built.weights, table, bench.frozen, precisions)
 
 
 def _bench(
@@ -126,11 +126,11 @@ def _bench(
 ) -> Bench:
     """What the phases share; every process computes in the precision the first one chose."""
     classifier.to(world.device)
-    precision = choose_precision(
+    frozen = choose_frozen(
         classifier.backbone,
+        recipe.compute,
         size=recipe.preprocess.size,
-        batch_size=recipe.compute.batch_size,
-        requested=recipe.compute.precision,
+        views=max(map(_frozen_views, recipe.phases)) * len(images.ids),
         reporter=reporter,
     )
     return Bench(
@@ -140,10 +140,17 @@ def _bench(
         images,
         validation,
         Views.of(recipe, images.ids, pixels),
-        world.agreed(precision),
+        replace(frozen, precision=world.agreed(frozen.precision)),
         world,
         reporter,
     )
+
+
+def _frozen_views(phase: Phase) -> int:
+    """How often each image goes through the frozen part; there is none where all is trained."""
+    if isinstance(phase, FineTunePhase):
+        return 0 if phase.last == "all" else phase.views or phase.epochs
+    return phase.views
 
 
 def _images(catalogue: pl.DataFrame, split: str, labels: Sequence[str]) -> Images:

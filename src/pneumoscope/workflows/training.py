@@ -298,7 +298,11 @@ def _write(
         data=data_name(Path(str(recipe.data.path)), catalogue),
     )
     chosen = {f"phases.{n}.precision": name for n, name in trained.phase_precisions.items()}
-    written = override(recipe, {"compute.precision": trained.precision, **chosen})
+    frozen = {
+        "compute.precision": trained.frozen.precision,
+        "compute.engine": trained.frozen.engine,
+    }
+    written = override(recipe, {**frozen, **chosen})
     _write_records(stage, written, bundle, metrics, catalogue, trained.history)
     report = ReportInput(
         title=recipe.name,
@@ -309,7 +313,7 @@ def _write(
         counts=counts_table(catalogue),
         notices=reporter.notices,
         excluded=excluded_images(catalogue),
-        facts={**model_facts(predictor), "Frozen backbone's precision": trained.precision},
+        facts={**model_facts(predictor), "Frozen backbone's precision": str(trained.frozen)},
         recipe=dump_recipe(written),
         provenance=bundle.spec.provenance,
     )

@@ -192,6 +192,8 @@ class ComputeRecipe(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of what is not trained. `auto` times a few steps once per machine and remembers."""
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    """What computes it. `auto` takes OpenVINO on processors where there is enough to compute."""
     batch_size: Count = 32
     """Where nothing is learned: embedding, caching, predicting."""
     compile: bool = False

@@ -23,8 +23,17 @@ SMALL = {
     "phases.0.epochs": 12,
     "compute.precision": "float32",
     "evaluate.resamples": 200,
+    "evaluate.audit.enabled": False,
 }
 """A recipe that takes seconds: small canvases, few epochs."""
+
+AUDITED = {
+    "evaluate.audit.enabled": True,
+    "evaluate.audit.conditions": 40,
+    "evaluate.audit.corruptions": 10,
+    "evaluate.audit.saliency": 6,
+}
+"""On top of it: shortcuts and robustness are judged too."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,10 +69,10 @@ def small_recipe(phantoms: Path) -> Recipe:
 
 @pytest.fixture(scope="session")
 def trained(small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
-    """One finished, tracked training on phantoms."""
+    """One finished, tracked and fully assessed training on phantoms."""
     from pneumoscope.workflows.training import train
 
-    return train(small_recipe, output=tmp_path_factory.mktemp("runs") / "small")
+    return train(override(small_recipe, AUDITED), output=tmp_path_factory.mktemp("runs") / "small")
 
 
 @pytest.fixture(scope="session")

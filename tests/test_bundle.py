@@ -14,7 +14,15 @@ import pytest
 import torch
 
 from pneumoscope.bundle import export
-from pneumoscope.bundle.archive import CARD, FILES, ONNX, SEAL, SPEC, WEIGHTS, open_bundle
+from pneumoscope.bundle.archive import (
+    CARD,
+    FILES,
+    ONNX,
+    SEAL,
+    SPEC,
+    WEIGHTS,
+    open_bundle,
+)
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.bundle.runtimes import open_runtime
 from pneumoscope.bundle.spec import from_json, to_json
@@ -42,7 +50,7 @@ def zipped(folder: Path, inside: str = "") -> Path:
 
 
 def test_a_bundle_is_complete_and_verified(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == {SPEC, SEAL, ONNX, WEIGHTS, CARD}
+    assert {path.name for path in folder.iterdir()} == {SPEC, SEAL, *FILES}
     bundle = open_bundle(folder)
     assert bundle.spec.labels == ("NORMAL", "PNEUMONIA")
     assert bundle.spec.parity.logits <= export.LOGIT_TOLERANCE
@@ -77,8 +85,8 @@ def test_saving_brings_back_the_same_bundle(folder: Path, tmp_path: Path) -> Non
 
 def test_the_model_id_is_of_the_answers_not_of_the_card(folder: Path) -> None:
     bundle = open_bundle(folder)
-    assert bundle.with_card("other").model_id == bundle.model_id
-    assert bundle.with_temperature(9.0, bundle.spec.parity).model_id != bundle.model_id
+    assert bundle.with_file(CARD, b"other").model_id == bundle.model_id
+    assert bundle.revised(temperature=9.0).model_id != bundle.model_id
 
 
 @pytest.mark.parametrize("name", [SPEC, SEAL, *FILES])
@@ -325,13 +333,13 @@ def test_saliency_lies_where_the_evidence_is(trained: TrainResult, tmp_path: Pat
 def test_pixels_travel_with_their_ids(trained: TrainResult, phantoms: Path) -> None:
     """Ids in another order, batches of another size: the same logits under the same id."""
     from pneumoscope.core.progress import Silent
-    from pneumoscope.workflows.assess import infer_logits
+    from pneumoscope.workflows.answering import infer
 
     predictor = Predictor.open(trained.bundle)
     pixels = PixelCache(predictor.preprocess)
     predictions, _ = images_of(trained, phantoms)
     ids = predictions["image_id"].to_list()
-    found = infer_logits(predictor, pixels, ids[::-1], reporter=Silent())
+    found, _ = infer(predictor, pixels, ids[::-1], reporter=Silent())
     for row in predictions.iter_rows(named=True):
         expected = [row[f"logit:{label}"] for label in predictor.labels]
         np.testing.assert_allclose(found[row["image_id"]], expected, atol=1e-5)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,6 +12,9 @@ import yaml
 
 from pneumoscope.reporting.markdown import escape_markdown, markdown_code
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
+
+sys.path.append(str(Path(__file__).parent))
+from assessment_example import example
 
 
 def _entry(value: float | None, low: float | None = None, high: float | None = None) -> Any:
@@ -97,8 +102,9 @@ def test_licence_of_the_model_is_passed_on() -> None:
 def test_sections_come_in_order_and_the_notice_first() -> None:
     card = render_model_card(_card())
     assert re.findall(r"^## (.+)$", card, re.MULTILINE) == [
-        "What it is", "Intended use and limits", "Training data", "How it was trained",
-        "Performance", "Calibration", "How to use", "Provenance",
+        "What it is", "Verdict", "Intended use and limits", "Training data", "How it was trained",
+        "Performance", "Calibration", "Operating points", "Label sets and abstention",
+        "Shortcuts and sources", "How to use", "Provenance",
     ]  # fmt: skip
     heading = card.index("# pneumonia-lite0")
     assert card[heading:].startswith(
@@ -151,6 +157,12 @@ def test_what_is_unknown_says_not_recorded() -> None:
         "| Preprocessing | not recorded |",
         "Performance: not recorded.",
         "Expected calibration error: not recorded.",
+        "Verdict: not recorded.",
+        "Operating points: not recorded.",
+        "Label sets: not recorded.",
+        "Shortcut tests: not recorded.",
+        "Sources: not recorded.",
+        "Shift from the calibration split: not recorded.",
         "| Origin | not recorded |",
     ):
         assert line in card
@@ -192,7 +204,83 @@ def test_equal_input_gives_equal_bytes() -> None:
 
 
 def test_no_blank_line_breaks_a_table_or_piles_up() -> None:
-    assert "\n\n\n" not in render_model_card(_card())
+    for card in (_card(), _assessed(), replace(_assessed(), assessment={}, metrics=None)):
+        assert "\n\n\n" not in render_model_card(card)
+
+
+def _assessed(**changes: Any) -> ModelCardInput:
+    found = example()
+    assessment = {**found.assessment, **changes}
+    return replace(_card(), metrics=found.metrics, assessment=assessment, test_views=4)
+
+
+def test_verdict_and_limits_are_told() -> None:
+    card = render_model_card(_assessed())
+    verdict = _section(card, "Verdict")
+    assert verdict.startswith("\n**Red.** The figures do not stand as they are.")
+    limits = _section(card, "Intended use and limits")
+    for row in example().assessment["verdict"]:
+        assert f"| {row['item'].capitalize()} | {row['colour'].capitalize()} |" in verdict
+        assert (row["sentence"] in limits) == (row["colour"] != "green")
+
+
+def test_calibration_operating_points_and_label_sets_are_told() -> None:
+    found = example().assessment
+    card = render_model_card(_assessed())
+    assert "Probabilities are calibrated by one temperature." in card
+    after = found["calibration"]["after"]["log_loss"]["value"]
+    assert f"{after:.3f} (" in _section(card, "Calibration").splitlines()[-1]
+    points = _section(card, "Operating points")
+    for point in found["operating_points"]:
+        for rate in ("sensitivity", "specificity"):
+            promised, seen = point["promised"][rate]["value"], point["seen"][rate]["value"]
+            assert re.search(rf"{promised:.3f} \([^)]*\) \| {seen:.3f} \(", points)
+    sets = _section(card, "Label sets and abstention")
+    assert "0.900 was promised for every label" in sets
+    assert f"| pneumonia | {found['label_sets']['coverage'][2]['coverage']['value']:.3f}" in sets
+
+
+def test_shortcuts_and_sources_are_told() -> None:
+    shortcuts = _section(render_model_card(_assessed()), "Shortcuts and sources")
+    assert "| Lungs removed (" in shortcuts
+    assert "| 0.921 (0.902 to 0.938) |" in shortcuts
+    assert "Cramér's V of 0.710" in shortcuts
+    assert "| Madrid (310 images) | 0.780 (0.730 to 0.830) |" in shortcuts
+    assert "of 99 shuffles" in shortcuts
+
+
+def test_parts_of_an_assessment_that_are_null_say_not_recorded() -> None:
+    card = render_model_card(_assessed(label_sets=None, sources=None, shift=None, conditions=[]))
+    for line in (
+        "Label sets: not recorded.", "Shortcut tests: not recorded.", "Sources: not recorded.",
+        "Shift from the calibration split: not recorded.",
+    ):  # fmt: skip
+        assert line in card
+    assert "None" not in card
+
+
+@pytest.mark.parametrize(("views", "words"), [(1, "of one view"), (4, "of 4 fixed views")])
+def test_views_that_are_averaged_are_told(views: int, words: str) -> None:
+    card = render_model_card(replace(_card(), test_views=views))
+    assert words in _section(card, "How it was trained")
+
+
+def test_tables_of_an_assessed_card_have_as_many_cells_as_their_heading() -> None:
+    hostile = "a | b\n# c"
+    source = {"source": hostile, "reason": None, "n_images": 3}
+    row = {"item": hostile, "colour": "red", "value": hostile, "threshold": hostile,
+           "sentence": hostile}  # fmt: skip
+    card = render_model_card(
+        _assessed(
+            verdict=[row], sources={"left_out": [source]}, conditions=[{"condition": hostile}]
+        )
+    )
+    width = 0
+    for line in card.splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert not (cells and width) or cells == width
+        width = cells
+    assert len(re.findall("^# ", card, re.MULTILINE)) == 1
 
 
 @pytest.mark.parametrize(

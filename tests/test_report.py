@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import copy
 import re
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,9 +16,11 @@ import pytest
 
 from pneumoscope.core.errors import PredictionsError, StorageError
 from pneumoscope.core.recipe import Recipe, dump_recipe
-from pneumoscope.evaluation.predictions import predictions_table
+from pneumoscope.evaluation.predictions import predictions_table, read_table
 from pneumoscope.evaluation.summary import evaluate_predictions
-from pneumoscope.reporting.report import ReportInput, render_report, write_report
+from pneumoscope.reporting.gallery import WorstError
+from pneumoscope.reporting.report import GalleryImage, ReportInput, render_report, write_report
+from pneumoscope.reporting.sentences import decision_lines
 from pneumoscope.reporting.tables import (
     count_table,
     excluded_table,
@@ -22,7 +29,12 @@ from pneumoscope.reporting.tables import (
     metric_row,
     overall_rows,
 )
+from pneumoscope.reporting.trust.figures import trust_figures
+from pneumoscope.reporting.trust.tables import rate_cell
 from pneumoscope.reporting.words import NOTICE, describe, format_number, is_entry, spell
+
+sys.path.append(str(Path(__file__).parent))
+from assessment_example import example
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}
@@ -137,7 +149,8 @@ def test_every_tag_closes_in_order(page: Page) -> None:
 def test_nothing_is_fetched_and_no_script_runs(html: str, page: Page) -> None:
     for _, attributes in page.elements:
         for name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset"):
-            assert attributes.get(name, "#").startswith(("#", "data:,"))
+            inner = ("#", "data:,", "data:image/png;base64,")
+            assert attributes.get(name, "#").startswith(inner)
         assert not any(name.startswith("on") for name in attributes)
     assert page.all("script") == []
     assert "@import" not in html
@@ -392,3 +405,244 @@ def test_spelling_of_what_is_empty() -> None:
     empty: tuple[object, ...] = (None, "", {}, [])
     assert [spell(value) for value in empty] == ["not recorded"] * 4
     assert spell(0) == "0"
+
+
+def _gallery(*pairs: tuple[str, str]) -> list[GalleryImage]:
+    return [
+        GalleryImage.of(f"png {at}".encode(), WorstError(f"image-{at}", truth, answered, 0.9))
+        for at, (truth, answered) in enumerate(pairs)
+    ]
+
+
+def _assessed(**changes: Any) -> ReportInput:
+    """A report with everything; `changes` replace sections of the assessment."""
+    found = example()
+    assessment = {**found.assessment, **changes}
+    predictions = read_table(found.predictions)
+    return replace(
+        _report(),
+        metrics=found.metrics,
+        predictions=found.predictions,
+        assessment=assessment,
+        figures=trust_figures(predictions, found.metrics, assessment),
+        gallery=_gallery(("pneumonia", "normal"), ("pneumonia", "normal"), ("normal", "pneumonia")),
+    )
+
+
+@pytest.fixture(scope="module")
+def assessed_html() -> str:
+    return render_report(_assessed())
+
+
+@pytest.fixture(scope="module")
+def assessed(assessed_html: str) -> Page:
+    return Page(assessed_html)
+
+
+def _numbers(content: object) -> Iterator[float]:
+    """Every value that has an interval."""
+    if isinstance(content, Mapping):
+        if isinstance(content.get("value"), float) and "low" in content:
+            yield content["value"]
+        for inner in content.values():
+            yield from _numbers(inner)
+    elif isinstance(content, list):
+        for inner in content:
+            yield from _numbers(inner)
+
+
+def test_assessed_page_keeps_the_rules_of_every_page(assessed_html: str, assessed: Page) -> None:
+    test_every_tag_closes_in_order(assessed)
+    test_nothing_is_fetched_and_no_script_runs(assessed_html, assessed)
+    test_ids_are_unique_and_inner_links_lead_somewhere(assessed)
+    test_tables_have_captions_and_scopes(assessed)
+    assert not any(re.search(r"\bnan\b|\bNone\b", text) for text in assessed.texts)
+    levels = [int(tag[1]) for tag, _ in assessed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_verdict_comes_first_and_says_every_item(assessed: Page) -> None:
+    verdict = example().assessment["verdict"]
+    texts = assessed.texts
+    tile = texts.index("95% CI " + texts[texts.index("AUC") + 2].removeprefix("95% CI "))
+    assert texts.index("Red") < tile
+    assert any(text.startswith("The figures do not stand as they are.") for text in texts[:tile])
+    for row in verdict:
+        for key in ("value", "threshold", "sentence"):
+            assert row[key] in texts[:tile], row
+        title = row["item"].capitalize()
+        word = row["colour"].capitalize()
+        assert texts[texts.index(title) : texts.index(row["sentence"])][-1] == word
+
+
+def test_colours_of_the_verdict_are_words_too(assessed: Page) -> None:
+    chips = [
+        at for at, (_, found) in enumerate(assessed.elements) if "chip" in found.get("class", "")
+    ]
+    assert len(chips) == 11 + 11
+    for at in chips:
+        assert assessed.elements[at + 1] == ("i", {"aria-hidden": "true"})
+
+
+def test_sections_come_in_order_with_their_figures(assessed: Page) -> None:
+    ids = [found["id"] for _, found in assessed.elements if "id" in found]
+    wanted = [
+        "verdict", "numbers", "figure-roc", "figure-precision_recall", "figure-confusion",
+        "calibration", "figure-reliability_before_after",
+        "points", "figure-operating_points",
+        "sets", "figure-coverage", "figure-risk_coverage",
+        "groups", "figure-subgroups",
+        "use", "figure-decision_curve",
+        "shortcuts", "figure-conditions",
+        "robustness", "figure-corruptions",
+        "saliency", "figure-saliency",
+        "errors", "data", "noticed", "made", "figure-history", "provenance",
+    ]  # fmt: skip
+    assert [one for one in ids if one in wanted or one.startswith("figure-")] == wanted
+
+
+def test_every_number_of_the_assessment_is_shown(assessed: Page) -> None:
+    found = example().assessment
+    shown = set(assessed.texts)
+    parts = {
+        "calibration": found["calibration"],
+        "promised": [point["promised"] for point in found["operating_points"]],
+        "seen": [
+            {rate: point["seen"][rate] for rate in ("sensitivity", "specificity", "ppv", "npv")}
+            for point in found["operating_points"]
+        ],
+        "prevalence": [point["at_prevalence"] for point in found["operating_points"]],
+        "coverage": found["label_sets"]["coverage"],
+        "subgroups": found["subgroups"],
+        "conditions": [
+            {key: row[key] for key in ("auc", "full_auc", "drop", "surroundings_auc")}
+            for row in found["conditions"]
+        ],
+        "corruptions": [row["drop"] for row in found["corruptions"]],
+        "sources": found["sources"]["left_out"],
+        "saliency": found["saliency"]["labels"],
+    }
+    for name, part in parts.items():
+        values = list(_numbers(part))
+        assert values, name
+        assert {format_number(value) for value in values} <= shown, name
+
+
+def test_page_shows_the_numbers_of_the_assessment_and_no_others() -> None:
+    changed = copy.deepcopy(example().assessment["conditions"])
+    for row in changed:
+        row["auc"] |= {"value": 0.7777, "low": 0.7666, "high": 0.7888}
+    report = replace(_assessed(conditions=changed), figures=())
+    texts = Page(render_report(report)).texts
+    assert texts.count("0.778") == 5
+    assert texts.count("0.767 to 0.789") == 5
+
+
+def test_page_says_how_to_compute_its_numbers_again(assessed: Page, page: Page) -> None:
+    assert any("pneumoscope recompute FOLDER" in text for text in assessed.texts)
+    assert not any("recompute" in text for text in page.texts)
+
+
+def test_gallery_groups_errors_by_their_direction(assessed: Page) -> None:
+    assert len(assessed.all("img")) == 3
+    first = assessed.all("img")[0]
+    assert first["src"] == "data:image/png;base64,cG5nIDA="
+    assert first["alt"] == (
+        "Radiograph with the label pneumonia, answered normal with probability 0.900"
+    )
+    headings = [text for text in assessed.texts if " taken for " in text]
+    assert headings == ["pneumonia taken for normal", "normal taken for pneumonia"]
+    assert {"normal, 0.900", "pneumonia, 0.900", "image-2"} <= set(assessed.texts)
+
+
+def test_gallery_of_many_labels_is_about_the_label_of_interest() -> None:
+    labels = ("a", "b", "c")
+    table = _table(labels)
+    gallery = _gallery(("a", "b"), ("c", "b"), ("b", "a"))
+    many = replace(
+        _report(labels), predictions=table, metrics=_metrics(table), gallery=gallery,
+        assessment={"rules": {"label_of_interest": "b"}},
+    )  # fmt: skip
+    texts = Page(render_report(many)).texts
+    assert texts.index("b given wrongly") < texts.index("b missed")
+    texts = Page(render_report(replace(many, assessment={}))).texts
+    assert "Surest wrong answers" in texts
+
+
+def test_assessment_without_figures_shows_the_plain_reliability() -> None:
+    page = Page(render_report(replace(_assessed(), figures=(), gallery=())))
+    ids = [found["id"] for _, found in page.elements if "id" in found]
+    assert ids.index("calibration") < ids.index("figure-reliability") < ids.index("points")
+    assert "errors" not in ids
+    test_every_tag_closes_in_order(page)
+
+
+def test_assessment_that_holds_nothing_leaves_its_sections_out() -> None:
+    empty: dict[str, Any] = {**dict.fromkeys(example().assessment), "verdict": []}
+    page = Page(render_report(replace(_assessed(), assessment=empty, figures=(), gallery=())))
+    test_every_tag_closes_in_order(page)
+    test_ids_are_unique_and_inner_links_lead_somewhere(page)
+    assert "Verdict" not in page.texts
+    assert "Discrimination" in page.texts
+    assert "Operating points" not in page.texts
+
+
+def test_items_without_a_section_have_no_link() -> None:
+    alone = replace(_assessed(sources=None, conditions=[]), figures=(), gallery=())
+    page = Page(render_report(alone))
+    test_ids_are_unique_and_inner_links_lead_somewhere(page)
+    assert "Shortcuts" in page.texts
+    assert "#shortcuts" not in [link["href"] for link in page.all("a")]
+
+
+def test_unknown_figures_are_shown_and_none_is_lost() -> None:
+    report = _assessed()
+    other = replace(report.figures[0], name="new_curve")
+    page = Page(render_report(replace(report, figures=(*report.figures, other))))
+    assert "New curve" in page.texts
+
+
+def test_foreign_words_of_the_assessment_are_escaped() -> None:
+    row = {"item": HOSTILE, "colour": HOSTILE, "value": HOSTILE, "threshold": HOSTILE,
+           "sentence": HOSTILE}  # fmt: skip
+    hostile = _assessed(
+        verdict=[row],
+        conditions=[{"condition": HOSTILE}],
+        corruptions=[{"kind": HOSTILE, "severity": 1}],
+        sources={"left_out": [{"source": HOSTILE, "reason": HOSTILE}]},
+        saliency={"method": HOSTILE, "labels": {HOSTILE: {}}},
+        subgroups=[{"column": HOSTILE, "group": HOSTILE, "error_rates": {HOSTILE: {}}}],
+    )
+    html = render_report(replace(hostile, figures=(), gallery=_gallery((HOSTILE, HOSTILE))))
+    assert "<script" not in html
+    assert Page(html).faults == []
+    assert html.count("&lt;script&gt;alert(1)") >= 15
+
+
+def test_assessed_page_is_the_same_for_the_same_input(assessed_html: str) -> None:
+    assert render_report(_assessed()) == assessed_html
+
+
+def test_rates_say_what_they_were_counted_in() -> None:
+    rate = {"value": 0.9, "low": 0.8, "high": 0.95, "successes": 18, "trials": 20}
+    cell = rate_cell(rate)
+    assert (cell.value, cell.small, cell.note) == ("0.900", "0.800 to 0.950", "18 of 20")
+    nothing = rate_cell({"value": None, "low": None, "high": None, "successes": 0, "trials": 0})
+    assert (nothing.value, nothing.small, nothing.note) == ("not defined", "", "")
+
+
+@pytest.mark.parametrize(
+    ("useful", "words"),
+    [
+        ([True, True, False, True], "for thresholds of 0.10 to 0.20 and 0.40."),
+        ([True, True, True, True], "for thresholds of 0.10 to 0.40."),
+        ([False, False, False, False], "at no threshold surely worth more"),
+    ],
+)
+def test_decision_curves_are_told_by_where_the_model_is_worth_more(
+    useful: list[bool], words: str
+) -> None:
+    curve = {"label": "x", "thresholds": [0.1, 0.2, 0.3, 0.4], "useful": useful}
+    (line,) = decision_lines({"decision_curves": [curve]})
+    assert words in line

@@ -15,18 +15,27 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pneumoscope.bundle.spec import BundleSpec, Parity, from_json, to_json
+from pneumoscope.bundle.reference import Reference, read_reference
+from pneumoscope.bundle.spec import BundleSpec, from_json, to_json
 from pneumoscope.core.errors import BundleError, ExportError
 from pneumoscope.core.files import is_there, sha256, staged_folder, write_bytes, write_text
+from pneumoscope.evaluation.calibrator import Calibrator, temperature_calibrator
 
-SPEC, SEAL, ONNX, WEIGHTS, CARD = (
-    "bundle.json", "bundle.sha256", "model.onnx", "model.safetensors", "model_card.md",
+SPEC, SEAL, ONNX, WEIGHTS, REFERENCE, CARD = (
+    "bundle.json", "bundle.sha256", "model.onnx", "model.safetensors", "reference.safetensors",
+    "model_card.md",
 )  # fmt: skip
-FILES = (ONNX, WEIGHTS, CARD)
+FILES = (ONNX, WEIGHTS, REFERENCE, CARD)
 
-_DECIDING = ("labels", "preprocess", "temperature", "operating_points", "conformal", "gate")
+_DECIDING = (
+    "labels", "preprocess", "temperature", "calibrator", "operating_points", "conformal",
+    "selective", "gate",
+)  # fmt: skip
 
-_MAX_BYTES = {SPEC: 16 * 2**20, SEAL: 1024, CARD: 2**20, ONNX: 2 * 2**30, WEIGHTS: 2 * 2**30}
+_MAX_BYTES = {
+    SPEC: 16 * 2**20, SEAL: 1024, CARD: 2**20, REFERENCE: 2**30, ONNX: 2 * 2**30,
+    WEIGHTS: 2 * 2**30,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Bundle:
 
     Attributes:
         spec: What it says of itself.
-        files: Content of `model.onnx`, `model.safetensors` and `model_card.md`.
+        files: Content of every other file, by name.
     """
 
     spec: BundleSpec
@@ -48,17 +57,34 @@ class Bundle:
         text = json.dumps(deciding, sort_keys=True)
         return sha256(f"{text}{self.spec.files[ONNX]}{self.spec.files[WEIGHTS]}".encode())[:16]
 
-    def with_temperature(self, temperature: float, parity: Parity) -> Bundle:
-        """The same bundle with another temperature, and its parity measured at it."""
-        changes = {"temperature": temperature, "parity": parity}
+    @property
+    def calibrator(self) -> Calibrator:
+        """What turns its logits into probabilities.
+
+        Raises:
+            BundleError: it is none.
+        """
+        if self.spec.calibrator is None:
+            return temperature_calibrator(self.spec.temperature)
+        return Calibrator.from_json(self.spec.calibrator)
+
+    @property
+    def reference(self) -> Reference:
+        """What it remembers of the images it was made from.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        return read_reference(self.files[REFERENCE], labels=len(self.spec.labels))
+
+    def revised(self, **changes: object) -> Bundle:
+        """The same bundle with other fields of its specification."""
         return Bundle(self.spec.model_copy(update=changes), self.files)
 
-    def with_card(self, card: str) -> Bundle:
-        """The same bundle with another model card."""
-        content = card.encode()
-        files = {**self.files, CARD: content}
-        hashes = {**self.spec.files, CARD: sha256(content)}
-        return Bundle(self.spec.model_copy(update={"files": hashes}), files)
+    def with_file(self, name: str, content: bytes) -> Bundle:
+        """The same bundle with another content of one file."""
+        hashes = {**self.spec.files, name: sha256(content)}
+        return Bundle(self.spec.model_copy(update={"files": hashes}), {**self.files, name: content})
 
     def save(self, folder: Path) -> None:
         """Write the bundle as a folder, whole or not at all.

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pneumoscope.bundle.archive import CARD, ONNX, WEIGHTS, Bundle, make_bundle
+from pneumoscope.bundle.archive import CARD, ONNX, REFERENCE, WEIGHTS, Bundle, make_bundle
 from pneumoscope.bundle.graph import OUTPUTS
+from pneumoscope.bundle.reference import Reference, reference_bytes
 from pneumoscope.bundle.runtimes import installed_runtimes, open_runtime
 from pneumoscope.bundle.spec import Parity
 from pneumoscope.core.errors import ExportError
 from pneumoscope.core.recipe import ModelRecipe
 from pneumoscope.core.types import PixelBatch
-from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.evaluation.calibrator import Calibrator, temperature_calibrator
 from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.models.checkpoint import to_bytes
 from pneumoscope.models.classifier import Classifier, evaluating
@@ -82,7 +83,11 @@ def _fitted(classifier: Classifier, size: int) -> Classifier:
 
 
 def check_parity(
-    classifier: Classifier, onnx: bytes, pixels: PixelBatch, *, temperature: float = 1.0
+    classifier: Classifier,
+    onnx: bytes,
+    pixels: PixelBatch,
+    *,
+    calibrator: Calibrator | None = None,
 ) -> Parity:
     """How far the graph's answers are from the network's on `pixels`, in every installed runtime.
 
@@ -97,15 +102,14 @@ def check_parity(
         outputs = whole(torch.from_numpy(pixels))
     expected, embedding, saliency = (part.numpy() for part in outputs)
     logits = probabilities = 0.0
+    calibrator = calibrator or temperature_calibrator(1.0)
     for name in installed_runtimes():
         answers = open_runtime(onnx, name).run(pixels)
         found = answers.logits
         _require_near(name, "embedding", answers.embedding, embedding)
         _require_near(name, "saliency", answers.saliency, saliency)
         logits = max(logits, float(np.abs(found - expected).max()))
-        difference = np.abs(
-            softmax(found, temperature=temperature) - softmax(expected, temperature=temperature)
-        )
+        difference = np.abs(calibrator.apply(found) - calibrator.apply(expected))
         probabilities = max(probabilities, float(difference.max()))
         if not (logits <= LOGIT_TOLERANCE and probabilities <= PROBABILITY_TOLERANCE):
             raise ExportError(
@@ -162,5 +166,6 @@ def export_bundle(
     onnx = export_onnx(classifier, size=size, views=FixedViews(recipe.test_views, fill))
     parity = check_parity(classifier, onnx, examples)
     weights = to_bytes(classifier.state_dict())
-    files = {ONNX: onnx, WEIGHTS: weights, CARD: b""}
+    nothing = Reference(np.zeros((0, len(facts["labels"])), np.float32))
+    files = {ONNX: onnx, WEIGHTS: weights, REFERENCE: reference_bytes(nothing), CARD: b""}
     return make_bundle({**facts, "parity": parity}, files)

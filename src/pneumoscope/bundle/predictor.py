@@ -18,7 +18,6 @@ from pneumoscope.bundle.runtimes import Outputs, open_runtime
 from pneumoscope.core.errors import RadiographError
 from pneumoscope.core.files import printable
 from pneumoscope.core.types import Canvas, FloatArray, PixelBatch
-from pneumoscope.evaluation.calibration import softmax
 from pneumoscope.imaging.lungs import require_mask
 from pneumoscope.imaging.preprocess import Geometry, Preprocess
 from pneumoscope.imaging.radiograph import Radiograph, read_radiograph
@@ -100,6 +99,7 @@ class Predictor:
         )
         self.labels = bundle.spec.labels
         self.preprocess = Preprocess.from_dict(bundle.spec.preprocess)
+        self.calibrator = bundle.calibrator
         self.model_id = bundle.model_id
         self._runtime = open_runtime(bundle.files[ONNX], runtime, threads=threads)
         self.runtime = self._runtime.name
@@ -119,7 +119,7 @@ class Predictor:
 
     def probabilities(self, logits: FloatArray) -> NDArray[np.float64]:
         """Calibrated probabilities `[batch, label]` of logits `[batch, label]`."""
-        return softmax(logits, temperature=self.bundle.spec.temperature)
+        return self.calibrator.apply(logits)
 
     def predict(self, path: Path, *, saliency: bool = False) -> Prediction:
         """The answer for one file."""

@@ -53,8 +53,14 @@ class BundleSpec(Part):
     model: ModelRecipe
     weights: dict[str, str | None]
     temperature: Annotated[float, Field(ge=TEMPERATURE_RANGE[0], le=TEMPERATURE_RANGE[1])]
+    calibrator: dict[str, Any] | None = None
+    """In place of the temperature where another calibrator is better."""
+    calibration_note: str = "not recorded"
+    """Why probabilities are calibrated so."""
     operating_points: tuple[dict[str, Any], ...] = ()
     conformal: dict[str, Any] | None = None
+    selective: dict[str, Any] | None = None
+    """The confidence above which answers are wrong seldom enough."""
     gate: dict[str, Any] | None = None
     parity: Parity
     training: TrainingData

@@ -10,7 +10,7 @@ import yaml
 
 from pneumoscope.core.errors import InputError, RecipeError
 from pneumoscope.core.files import is_there
-from pneumoscope.core.recipe import Recipe, load_recipe, override
+from pneumoscope.core.recipe import EvaluateRecipe, Recipe, load_recipe, override
 
 
 def recipe_from(
@@ -48,6 +48,26 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
                 raise InputError(f"--map '{text}': is not A=B. Give data label = bundle label.")
             found[name.strip()] = value.strip()
     return found
+
+
+def evaluation_settings(
+    *, audit: bool, external: bool, drop_known: bool, prevalence: float | None
+) -> EvaluateRecipe:
+    """The settings that the options of `evaluate` say.
+
+    Raises:
+        InputError: the options contradict each other.
+        RecipeError: a value is out of range.
+    """
+    if external and drop_known:
+        raise InputError("--external refuses what --drop-known leaves out. Give one of them.")
+    known = "refuse" if external else "drop" if drop_known else "keep"
+    changes = {
+        "evaluate.audit.enabled": audit,
+        "evaluate.known_images": known,
+        "evaluate.prevalence": prevalence,
+    }
+    return override(Recipe(), changes).evaluate
 
 
 def _change(text: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
-from pneumoscope.core.errors import PneumoscopeError
+from pneumoscope.core.errors import PneumoscopeError, PredictionsError
 
 
 class Guarded(TyperGroup):
@@ -200,6 +200,18 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", metavar="A=B", help="Data label = bundle label; repeat for more."),
     ] = None,
+    audit: Annotated[
+        bool, typer.Option(help="Ask what shortcuts could explain: lungs, borders, corruptions.")
+    ] = True,
+    external: Annotated[
+        bool, typer.Option("--external", help="Refuse data that holds training images.")
+    ] = False,
+    drop_known: Annotated[
+        bool, typer.Option("--drop-known", help="Leave out images the bundle was trained on.")
+    ] = False,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Of the label in your clinic: gives PPV and NPV for it.")
+    ] = None,
     layout: Layout = None,
     runtime: Runtime = RuntimeName.auto,
     seed: Seed = 0,
@@ -210,7 +222,7 @@ def evaluate(
     Example: pneumoscope evaluate runs/demo/bundle other_hospital --map "Pneumonia=PNEUMONIA"
     """
     from pneumoscope import workflows
-    from pneumoscope.cli.arguments import pairs
+    from pneumoscope.cli.arguments import evaluation_settings, pairs
 
     result = workflows.evaluate(
         bundle,
@@ -218,6 +230,9 @@ def evaluate(
         output=output,
         split=split,
         label_map=pairs(label_map or []),
+        settings=evaluation_settings(
+            audit=audit, external=external, drop_known=drop_known, prevalence=prevalence
+        ),
         layout=layout or "auto",
         runtime=runtime.value,
         seed=seed,
@@ -228,6 +243,33 @@ def evaluate(
         return
     print_metrics(result.metrics)
     print_lines(["", f"Report  {result.report}"])
+
+
+@app.command()
+def recompute(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What train or evaluate wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compute every number of a run again from its tables, and compare with what is stored.
+
+    Example: pneumoscope recompute runs/demo
+    """
+    from pneumoscope import workflows
+
+    found = workflows.recompute(folder)
+    if as_json:
+        content = {"metrics": found.metrics, "assessment": found.assessment}
+        print_lines([json.dumps(content, allow_nan=False)])
+    else:
+        print_metrics(found.metrics)
+    if found.differences:
+        shown = "; ".join(found.differences[:3])
+        raise PredictionsError(
+            f"{folder}: {len(found.differences)} stored numbers differ from the tables: {shown}. "
+            "Evaluate again, or ask who changed the folder."
+        )
+    if not as_json:
+        print_lines(["", "All stored numbers follow from the tables."])
 
 
 @app.command()

@@ -20,6 +20,7 @@ from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.files import replacing
 from pneumoscope.core.types import FloatArray
 from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.evaluation.calibrator import Calibrator
 
 _LOGIT, _PROBABILITY = "logit:", "probability:"
 _KEYS = ("image_id", "patient_id", "label")
@@ -69,8 +70,9 @@ def predictions_table(
     patient_ids: Sequence[str | None],
     truth: Sequence[str],
     logits: Mapping[str, FloatArray],
-    temperature: float,
     labels: Sequence[str],
+    temperature: float = 1.0,
+    calibrator: Calibrator | None = None,
     groups: Mapping[str, Sequence[str | None]] | None = None,
 ) -> pl.DataFrame:
     """The predictions table, one row per entry of `image_ids`, in that order.
@@ -80,8 +82,9 @@ def predictions_table(
         patient_ids: of each image, None when unknown.
         truth: true label of each image.
         logits: `[label]` of each image by its id, so that no order has to be trusted.
-        temperature: logits are divided by it before softmax.
         labels: the label set, in the order of the logits.
+        temperature: logits are divided by it before softmax.
+        calibrator: makes probabilities of logits in place of the temperature.
         groups: further text columns, a value per image.
 
     Raises:
@@ -91,7 +94,10 @@ def predictions_table(
     texts = {"image_id": image_ids, "patient_id": patient_ids, "label": truth, **(groups or {})}
     _check_columns(texts, groups or {}, labels)
     matrix = _logit_matrix(image_ids, logits, len(labels))
-    probabilities = softmax(matrix, temperature=temperature)
+    if calibrator is None:
+        probabilities = softmax(matrix, temperature=temperature)
+    else:
+        probabilities = calibrator.apply(matrix)
     keys = [pl.Series(name, texts[name], dtype=pl.String) for name in _KEYS]
     numbers = [
         pl.Series(f"{prefix}{label}", values[:, index], dtype=pl.Float64)

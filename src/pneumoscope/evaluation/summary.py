@@ -58,7 +58,7 @@ def evaluate_predictions(
         predictions, resamples=resamples, confidence_level=confidence_level, seed=seed
     )
     return {
-        **{name: _entry(interval, units[name]) for name, interval in intervals.items()},
+        **{name: metric_entry(interval, units[name]) for name, interval in intervals.items()},
         "confusion_matrix": confusion_matrix(predictions).tolist(),
         "labels": list(predictions.labels),
         "n_images": predictions.n_images,
@@ -100,7 +100,8 @@ def format_metric(entry: MetricEntry) -> str:
     return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
 
 
-def _entry(interval: Interval, unit: str) -> MetricEntry:
+def metric_entry(interval: Interval, unit: str) -> MetricEntry:
+    """The interval as the metrics file has it."""
     value, low, high = (
         number if math.isfinite(number) else None
         for number in (interval.value, interval.low, interval.high)

@@ -14,7 +14,22 @@ import polars as pl
 import yaml
 
 from pneumoscope.reporting.pages import fill_markdown
+from pneumoscope.reporting.sections import verdict_view
+from pneumoscope.reporting.sentences import (
+    calibration_lines,
+    label_set_lines,
+    shift_lines,
+    source_lines,
+)
 from pneumoscope.reporting.tables import count_table, label_table, other_facts, overall_rows
+from pneumoscope.reporting.trust.sections import listed
+from pneumoscope.reporting.trust.shortcut_tables import condition_table, source_table
+from pneumoscope.reporting.trust.tables import (
+    calibration_table,
+    coverage_tables,
+    predictive_table,
+    promise_table,
+)
 from pneumoscope.reporting.words import (
     NOTICE,
     OVERALL,
@@ -48,6 +63,8 @@ class ModelCardInput:
         seed: of the run.
         provenance: where the model came from, nested at will.
         licence: of the model, as a hub spells it (`apache-2.0`, `cc-by-4.0`).
+        assessment: the content of `assessment.json`, None where nothing was assessed.
+        test_views: fixed views of an image whose logits the bundle averages.
     """
 
     name: str
@@ -63,6 +80,8 @@ class ModelCardInput:
     seed: int
     provenance: Mapping[str, object]
     licence: str | None = None
+    assessment: Mapping[str, object] | None = None
+    test_views: int = 1
 
 
 def render_model_card(card: ModelCardInput) -> str:
@@ -84,8 +103,29 @@ def render_model_card(card: ModelCardInput) -> str:
         overall=overall_rows(metrics) if metrics else [],
         per_label=label_table(metrics) if metrics else None,
         calibration=describe(metrics, "ece") if metrics else UNRECORDED,
+        **_assessed(card.assessment or {}),
         provenance={_heading(key): spell(value) for key, value in origin.items()},
     )
+
+
+def _assessed(assessment: Mapping[str, object]) -> dict[str, object]:
+    """What the assessment adds; each is None or empty where it was not recorded."""
+    coverage = [table for table in coverage_tables(assessment) if not table.folded]
+    limits = [row for row in listed(assessment, "verdict") if row.get("colour") != "green"]
+    return {
+        "verdict": verdict_view(assessment),
+        "limits": limits,
+        "calibrated": calibration_lines(assessment),
+        "errors": calibration_table(assessment),
+        "promises": promise_table(assessment),
+        "predictive": predictive_table(assessment),
+        "sets": coverage[0] if coverage else None,
+        "set_lines": label_set_lines(assessment),
+        "conditions": condition_table(assessment),
+        "source_lines": source_lines(assessment),
+        "left_out": source_table(assessment),
+        "shift": shift_lines(assessment),
+    }
 
 
 def _front_matter(card: ModelCardInput) -> str:

@@ -13,8 +13,18 @@ from pneumoscope._version import __version__
 from pneumoscope.core.files import write_text
 from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.reporting.canvas import NamedFigure
+from pneumoscope.reporting.captions import caption_of
 from pneumoscope.reporting.figures import evaluation_figures, history_figure, to_svg
 from pneumoscope.reporting.pages import fill_html, read_template
+from pneumoscope.reporting.sections import (
+    OVERVIEW_ITEMS,
+    PLACED,
+    Drawing,
+    GalleryImage,
+    assessment_sections,
+    chips,
+    verdict_view,
+)
 from pneumoscope.reporting.tables import (
     count_table,
     excluded_table,
@@ -33,6 +43,8 @@ from pneumoscope.reporting.words import (
     spell,
 )
 
+__all__ = ["GalleryImage", "ReportInput", "render_report", "write_report"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInput:
@@ -50,6 +62,9 @@ class ReportInput:
         facts: what was used, such as backbone or runtime, in the order to be shown.
         recipe: YAML, or None.
         provenance: where the result came from, nested at will.
+        assessment: the content of `assessment.json`; without, the page has no verdict.
+        figures: those of the assessment, see `trust_figures`; each goes to its section.
+        gallery: wrong answers to look at, worst first.
     """
 
     title: str
@@ -63,6 +78,9 @@ class ReportInput:
     facts: Mapping[str, str]
     recipe: str | None
     provenance: Mapping[str, object]
+    assessment: Mapping[str, object] | None = None
+    figures: Sequence[NamedFigure] = ()
+    gallery: Sequence[GalleryImage] = ()
 
 
 def render_report(report: ReportInput) -> str:
@@ -102,28 +120,6 @@ def write_report(report: ReportInput, path: Path) -> None:
     write_text(path, render_report(report))
 
 
-_CAPTIONS = {
-    "roc": (
-        "ROC curve",
-        "Nearer the upper left corner, the labels are better told apart. Dotted: chance.",
-    ),
-    "precision_recall": (
-        "Precision and recall",
-        "How many of the images given the label have it, as more of those that have it are found.",
-    ),
-    "reliability": (
-        "Reliability",
-        "Dots below the dotted line: answers surer than they are right. Larger dots: more images.",
-    ),
-    "confusion": (
-        "Confusion matrix",
-        "What the images of each true label were taken for, as counts and percentages of the row.",
-    ),
-    "history": (
-        "Training history",
-        "Epoch by epoch. The ring marks the epoch whose weights were kept.",
-    ),
-}
 _OPERATING_POINT = " Ring: the more probable label is the answer."
 
 
@@ -142,17 +138,54 @@ def _results(metrics: Mapping[str, object]) -> dict[str, object]:
 
 
 def _drawings(report: ReportInput) -> dict[str, object]:
+    """The figures of each place, and the sections that the assessment fills."""
     n_labels = len(labels_of(report.metrics))
-    figures = evaluation_figures(read_table(report.predictions), report.metrics)
+    evaluated = evaluation_figures(read_table(report.predictions), report.metrics)
+    drawn = {named.name: _drawing(named, n_labels) for named in (*evaluated, *report.figures)}
     history = report.history
-    drawn = None
     if history is not None and not history.is_empty():
-        drawn = _drawing(history_figure(history), n_labels)
-    return {"figures": [_drawing(named, n_labels) for named in figures], "history": drawn}
+        drawn["history"] = _drawing(history_figure(history), n_labels)
+    found = {"history": drawn.pop("history", None)}
+    return {**found, **_assessed(report, drawn)}
 
 
-def _drawing(named: NamedFigure, n_labels: int) -> dict[str, object]:
-    title, caption = _CAPTIONS.get(named.name, (named.name.replace("_", " ").capitalize(), ""))
+def _assessed(report: ReportInput, drawn: dict[str, Drawing]) -> dict[str, object]:
+    assessment = report.assessment
+    level = format_level(report.metrics)
+    view: dict[str, object] = {
+        "assessed": assessment is not None,
+        "verdict": None,
+        "sections": [],
+        "places": set(),
+        "overview": (),
+        "recompute": "",
+        "level_name": f"{level} " if level else "",
+    }
+    if assessment is None:
+        return {**view, "figures": list(drawn.values())}
+    # The later one shows what the other does, and what was before.
+    drawn.setdefault("reliability_before_after", drawn["reliability"])
+    del drawn["reliability"]
+    sections = assessment_sections(assessment, report.metrics, drawn, report.gallery)
+    return {
+        **view,
+        "verdict": verdict_view(assessment),
+        "sections": sections,
+        "places": {"numbers", *(section.id for section in sections)},
+        "overview": chips(assessment, OVERVIEW_ITEMS),
+        "recompute": _RECOMPUTE,
+        "figures": [drawing for name, drawing in drawn.items() if name not in PLACED],
+    }
+
+
+_RECOMPUTE = (
+    "Every number above follows from predictions.parquet and the other tables in this folder; "
+    "pneumoscope recompute FOLDER computes all of them again."
+)
+
+
+def _drawing(named: NamedFigure, n_labels: int) -> Drawing:
+    title, caption = caption_of(named.name)
     if named.name == "roc" and n_labels == 2:
         caption += _OPERATING_POINT
     svg = _trusted(to_svg(named))

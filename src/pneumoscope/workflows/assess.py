@@ -1,90 +1,137 @@
-"""Predictions and their evaluation, shared by `train` and `evaluate`: one inference path."""
+"""Measuring what a bundle answered: metrics, assessment, figures and report of one folder."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from pneumoscope.bundle.archive import Bundle
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.bundle.runtimes import PRECISION
-from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import EvaluateRecipe
+from pneumoscope.core.tables import save_parquet
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import fingerprint
-from pneumoscope.evaluation.predictions import predictions_table, read_table, save_predictions
+from pneumoscope.evaluation.assessment import Tables, assess, save_assessment
+from pneumoscope.evaluation.conformal import Conformal
+from pneumoscope.evaluation.operating_point import OperatingPoint
+from pneumoscope.evaluation.predictions import Predictions, read_table, save_predictions
+from pneumoscope.evaluation.rules import Rules, selective_from_json
 from pneumoscope.evaluation.summary import evaluate_predictions, save_metrics
+from pneumoscope.imaging.geometry import resample
 from pneumoscope.reporting.figures import evaluation_figures
+from pneumoscope.reporting.gallery import gallery_png, worst_errors
 from pneumoscope.reporting.history_figure import history_figure
 from pneumoscope.reporting.rendering import save_figures
-from pneumoscope.reporting.report import ReportInput, write_report
+from pneumoscope.reporting.report import GalleryImage, ReportInput, write_report
+from pneumoscope.reporting.trust.figures import trust_figures
 
-_BATCH = 32
-_GROUPS = ("source", "view", "sex")
-
-
-def infer_logits(
-    predictor: Predictor, pixels: PixelCache, image_ids: list[str], *, reporter: Reporter
-) -> dict[str, NDArray[np.float32]]:
-    """Logits `[label]` by image id: the pixels of a batch travel with their ids."""
-    found: dict[str, NDArray[np.float32]] = {}
-    batches = -(-len(image_ids) // _BATCH)
-    work = pixels.batches(image_ids, _BATCH)
-    for ids, batch in reporter.track(work, f"Answering {len(image_ids)} images", batches):
-        logits = predictor.infer(batch).logits
-        found |= dict(zip(ids, logits, strict=True))
-    return found
+EXTRA_TABLES = ("calibration", "conditions", "sources", "saliency")
+"""Tables beside the predictions: each a file of that name."""
 
 
-def predict_rows(
-    predictor: Predictor, pixels: PixelCache, rows: pl.DataFrame, *, reporter: Reporter
-) -> pl.DataFrame:
-    """The predictions table of these catalogue rows."""
-    ids = rows["image_id"].to_list()
-    groups = {name: rows[name].to_list() for name in _GROUPS if rows[name].null_count() < len(ids)}
-    return predictions_table(
-        image_ids=ids,
-        patient_ids=rows["patient_id"].to_list(),
-        truth=rows["label"].to_list(),
-        logits=infer_logits(predictor, pixels, ids, reporter=reporter),
-        temperature=predictor.bundle.spec.temperature,
-        labels=predictor.labels,
-        groups=groups,
-    )
+@dataclass(frozen=True)
+class Measured:
+    """One evaluation: its tables and what was computed from them.
+
+    Attributes:
+        tables: Written as Parquet files.
+        metrics: The content of `metrics.json`.
+        assessment: The content of `assessment.json`.
+    """
+
+    tables: Tables
+    metrics: dict[str, object]
+    assessment: dict[str, object]
 
 
-def measure(
-    predictions: pl.DataFrame,
-    recipe: EvaluateRecipe,
-    *,
-    seed: int,
-    split: str,
-    model_id: str,
-    data: str,
-) -> dict[str, object]:
-    """The content of `metrics.json`."""
-    return evaluate_predictions(
-        predictions,
-        resamples=recipe.resamples,
-        confidence_level=recipe.confidence_level,
-        seed=seed,
+def measure(tables: Tables, rules: Rules, *, split: str, model_id: str, data: str) -> Measured:
+    """Metrics and assessment of these tables under these rules.
+
+    Raises:
+        PredictionsError: a table breaks its contract.
+    """
+    metrics = evaluate_predictions(
+        tables.predictions,
+        resamples=rules.resamples,
+        confidence_level=rules.confidence_level,
+        seed=rules.seed,
         split=split,
         bundle=model_id,
         data=data,
     )
+    return Measured(tables, metrics, assess(tables, metrics, rules))
 
 
-def write_assessment(folder: Path, report: ReportInput) -> None:
-    """Write `predictions.parquet`, `metrics.json`, `figures/` and `report.html` into `folder`."""
-    save_predictions(report.predictions, folder / "predictions.parquet")
-    save_metrics(report.metrics, folder / "metrics.json")
-    figures = evaluation_figures(read_table(report.predictions), report.metrics)
+def rules_of(bundle: Bundle, settings: EvaluateRecipe, *, seed: int) -> Rules:
+    """The rules that a bundle was exported with, for an evaluation as the settings say.
+
+    Raises:
+        BundleError: the bundle's rules cannot be read.
+    """
+    spec = bundle.spec
+    conformal = spec.conformal
+    return Rules(
+        calibrator=bundle.calibrator,
+        calibrator_reason=spec.calibration_note,
+        operating_points=tuple(map(OperatingPoint.from_json, spec.operating_points)),
+        conformal=None if conformal is None else Conformal.from_json(conformal),
+        selective=selective_from_json(spec.selective),
+        label_of_interest=settings.label_of_interest,
+        prevalence=settings.prevalence,
+        groups=settings.groups,
+        age_edges=settings.age_edges,
+        resamples=settings.resamples,
+        confidence_level=settings.confidence_level,
+        permutations=settings.permutations,
+        seed=seed,
+    )
+
+
+def write_assessment(folder: Path, measured: Measured, report: ReportInput) -> None:
+    """Write the tables, `metrics.json`, `assessment.json`, `figures/` and `report.html`.
+
+    Args:
+        folder: Where.
+        measured: What was measured.
+        report: What else the report says; its figures and assessment are entered here.
+    """
+    save_predictions(measured.tables.predictions, folder / "predictions.parquet")
+    for name in EXTRA_TABLES:
+        if (table := getattr(measured.tables, name)) is not None:
+            save_parquet(table, folder / f"{name}.parquet")
+    save_metrics(measured.metrics, folder / "metrics.json")
+    save_assessment(measured.assessment, folder / "assessment.json")
+    predictions = read_table(measured.tables.predictions)
+    figures = evaluation_figures(predictions, measured.metrics)
+    trust = trust_figures(predictions, measured.metrics, measured.assessment)
     if report.history is not None:
         figures = (*figures, history_figure(report.history))
-    save_figures(figures, folder / "figures")
-    write_report(report, folder / "report.html")
+    save_figures((*figures, *trust), folder / "figures")
+    full = replace(report, assessment=measured.assessment, figures=trust)
+    write_report(full, folder / "report.html")
+
+
+def error_gallery(
+    predictor: Predictor, pixels: PixelCache, predictions: Predictions, *, most: int = 6
+) -> list[GalleryImage]:
+    """The surest wrong answers, with where the evidence for them lies."""
+    worst = worst_errors(predictions, most=most)
+    if not worst:
+        return []
+    canvases = pixels.pixels([error.image_id for error in worst])
+    outputs = predictor.infer(canvases)
+    images = []
+    for row, error in enumerate(worst):
+        saliency = outputs.saliency[row, predictor.labels.index(error.answered)]
+        whole = (0.0, 0.0, float(saliency.shape[1]), float(saliency.shape[0]))
+        shown = resample(saliency, whole, *canvases.shape[2:])
+        picture = gallery_png(canvases[row, 0], np.asarray(shown, np.float32))
+        images.append(GalleryImage.of(picture, error))
+    return images
 
 
 def excluded_images(catalogue: pl.DataFrame) -> list[tuple[str, str]]:
@@ -101,11 +148,15 @@ def data_name(path: Path, catalogue: pl.DataFrame) -> str:
 def model_facts(predictor: Predictor) -> dict[str, str]:
     """What the report says of the model that answered."""
     spec = predictor.bundle.spec
+    calibrator = predictor.calibrator
+    scaled = calibrator.method == "temperature"
+    views = spec.model.test_views
     return {
         "Model": predictor.model_id,
         "Backbone": spec.model.backbone,
         "Pretrained weights": spec.model.weights,
-        "Temperature": f"{spec.temperature:.3f}",
+        "Calibration": f"temperature {spec.temperature:.3f}" if scaled else calibrator.method,
+        "Views averaged": str(views) if views > 1 else "1, the plain one",
         "Runtime": f"{predictor.runtime}, {PRECISION}",
         "Training data": spec.training.fingerprint,
         "Training images": str(spec.training.images.get("train", 0)),

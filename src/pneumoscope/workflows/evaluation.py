@@ -14,16 +14,22 @@ from pneumoscope.core.files import staged_folder
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import EvaluateRecipe
-from pneumoscope.data.catalogue import counts_table, fingerprint, usable
+from pneumoscope.data.catalogue import counts_table, usable
+from pneumoscope.evaluation.assessment import Tables
+from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.reporting.report import ReportInput
+from pneumoscope.workflows.answering import predict_rows
 from pneumoscope.workflows.assess import (
     data_name,
+    error_gallery,
     excluded_images,
     measure,
     model_facts,
-    predict_rows,
+    rules_of,
     write_assessment,
 )
+from pneumoscope.workflows.evidence import Inquiry, gather
+from pneumoscope.workflows.known import find_known
 from pneumoscope.workflows.prepare import prepare
 from pneumoscope.workflows.results import EvaluateResult
 
@@ -49,7 +55,7 @@ def evaluate(
         output: The folder to write; default `runs/<time>-evaluate`.
         split: `train`, `validation`, `test` or `all`; default the given test part, else all.
         label_map: From the data's labels to the bundle's, where the names differ.
-        settings: Resamples and confidence level.
+        settings: What is measured, and how; the bundle's rules stay.
         layout: How to understand the folder.
         runtime: `auto`, `openvino` or `onnxruntime`.
         seed: Of the bootstrap.
@@ -58,6 +64,7 @@ def evaluate(
     Raises:
         BundleError: the bundle is incomplete or changed.
         LabelError: a label of the data is unknown to the bundle.
+        InputError: asked for an external test, and training images are inside.
     """
     noting = Noting(reporter or Silent())
     folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-evaluate"
@@ -69,12 +76,20 @@ def evaluate(
         rows = usable(catalogue).sort("image_id")
         if rows.is_empty():
             raise LabelError(f"{data}: no usable image ({chosen}). See the reasons above.")
-        _say_if_trained_on(predictor, prepared.catalogue, noting)
-        predictions = predict_rows(predictor, prepared.pixels, rows, reporter=noting)
-        metrics = measure(
-            predictions,
-            settings or EvaluateRecipe(),
-            seed=seed,
+        asked = settings or EvaluateRecipe()
+        known = find_known(predictor.bundle, rows, prepared.pixels, reporter=noting)
+        rows = known.settle(rows, asked.known_images, reporter=noting)
+        answered = predict_rows(predictor, prepared.pixels, rows, reporter=noting)
+        inquiry = Inquiry(
+            predictor, prepared.pixels, rows, answered, None, asked.audit, seed, noting
+        )
+        rules = rules_of(predictor.bundle, asked, seed=seed)
+        before = predictor.bundle.reference.calibration_table(
+            predictor.labels, predictor.calibrator
+        )
+        measured = measure(
+            Tables(predictions=answered.table, calibration=before, **vars(gather(inquiry))),
+            rules,
             split=chosen,
             model_id=predictor.model_id,
             data=data_name(data, catalogue),
@@ -82,18 +97,19 @@ def evaluate(
         report = ReportInput(
             title=f"{predictor.bundle.spec.name} on {data.resolve().name}",
             kind="evaluate",
-            metrics=metrics,
-            predictions=predictions,
+            metrics=measured.metrics,
+            predictions=answered.table,
             history=None,
             counts=counts_table(catalogue),
             notices=noting.notices,
             excluded=excluded_images(catalogue),
-            facts=model_facts(predictor),
+            facts={**model_facts(predictor), "External test": known.words},
             recipe=None,
             provenance=provenance(),
+            gallery=error_gallery(predictor, prepared.pixels, read_table(answered.table)),
         )
-        write_assessment(stage, report)
-    return EvaluateResult(output=folder, report=folder / "report.html", metrics=metrics)
+        write_assessment(stage, measured, report)
+    return EvaluateResult(output=folder, report=folder / "report.html", metrics=measured.metrics)
 
 
 def _choose(
@@ -109,14 +125,6 @@ def _choose(
         catalogue = catalogue.filter(pl.col("split") == chosen)
     reporter.say(f"Evaluating {usable(catalogue).height} images ({chosen}).")
     return catalogue.with_columns(pl.lit(chosen).alias("split")), chosen
-
-
-def _say_if_trained_on(predictor: Predictor, catalogue: pl.DataFrame, reporter: Reporter) -> None:
-    if fingerprint(catalogue) == predictor.bundle.spec.training.fingerprint:
-        reporter.warn(
-            "these are the images the bundle was trained on; only its own test split "
-            "(in the training's report) says how good it is."
-        )
 
 
 def _same_label(label: str, labels: tuple[str, ...]) -> str:

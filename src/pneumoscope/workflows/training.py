@@ -11,19 +11,18 @@ from pathlib import Path
 
 import polars as pl
 
-from pneumoscope.bundle.archive import ONNX, Bundle
-from pneumoscope.bundle.export import check_parity, export_bundle
+from pneumoscope.bundle.archive import CARD, Bundle
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.files import sha256, staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
-from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.catalogue import counts_table, fingerprint, require_labels, usable
 from pneumoscope.data.split import apply_split, assign_splits, limit_images, save_split
-from pneumoscope.evaluation.calibration import fit_temperature
+from pneumoscope.evaluation.assessment import Tables
 from pneumoscope.evaluation.predictions import read_table
+from pneumoscope.evaluation.rules import Rules
 from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
 from pneumoscope.reporting.report import ReportInput
@@ -32,23 +31,28 @@ from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World, joined_world
 from pneumoscope.training.plan import Epoch
 from pneumoscope.training.trainer import Trained, train_classifier
+from pneumoscope.workflows.answering import predict_rows
 from pneumoscope.workflows.assess import (
+    Measured,
     data_name,
+    error_gallery,
     excluded_images,
     measure,
     model_facts,
-    predict_rows,
     write_assessment,
 )
+from pneumoscope.workflows.evidence import Inquiry, gather
+from pneumoscope.workflows.exporting import export, rows_of
 from pneumoscope.workflows.prepare import Prepared, prepare
 from pneumoscope.workflows.results import TrainResult
 from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, folder_of, unfinished
 
-_PARITY_IMAGES = 16
-
 QUICK: Mapping[str, int] = {
     "data.limit": 400,
     "evaluate.resamples": 500,
+    "evaluate.audit.conditions": 100,
+    "evaluate.audit.corruptions": 40,
+    "evaluate.audit.saliency": 20,
     "views": 1,
     "epochs": 20,
     "fine_tune_epochs": 2,
@@ -58,10 +62,14 @@ QUICK: Mapping[str, int] = {
 
 def quickened(recipe: Recipe) -> Recipe:
     """The recipe made small: what is smaller already stays."""
+    evaluate, audit = recipe.evaluate, recipe.evaluate.audit
     changes = {
         "data.limit": min(QUICK["data.limit"], recipe.data.limit or QUICK["data.limit"]),
-        "evaluate.resamples": min(QUICK["evaluate.resamples"], recipe.evaluate.resamples),
+        "evaluate.resamples": min(QUICK["evaluate.resamples"], evaluate.resamples),
     }
+    for name in ("conditions", "corruptions", "saliency"):
+        field = f"evaluate.audit.{name}"
+        changes[field] = min(QUICK[field], getattr(audit, name))
     for number, phase in enumerate(recipe.phases):
         most = QUICK["epochs" if phase.kind == "probe" else "fine_tune_epochs"]
         changes[f"phases.{number}.epochs"] = min(most, phase.epochs)
@@ -118,8 +126,8 @@ def _lead(
         tags = {"data": fingerprint(prepared.catalogue)}
         with tracked_run(recipe, store=folder.parent, tags=tags, reporter=reporter) as run:
             trained = _train(recipe, prepared, labels, begun, world, run, reporter)
-            bundle = _export(recipe, prepared, labels, trained, reporter)
-            metrics = _write(stage, recipe, prepared, trained, bundle, reporter)
+            bundle, rules = export(recipe, prepared, labels, trained, reporter)
+            metrics = _write(stage, recipe, prepared, trained, bundle, rules, reporter)
             run.log_metrics(_flat(metrics))
             run.log_folder(stage)
     world.wait()
@@ -221,94 +229,41 @@ def _train(
     return trained
 
 
-def _export(
-    recipe: Recipe,
-    prepared: Prepared,
-    labels: tuple[str, ...],
-    trained: Trained,
-    reporter: Reporter,
-) -> Bundle:
-    """The bundle with its temperature, fitted for the runtime that will serve."""
-    calibration = _rows(prepared.catalogue, "calibration")
-    ids = calibration["image_id"].to_list()
-    facts = _facts(recipe, prepared, labels, trained)
-    examples = prepared.pixels.pixels(ids[:_PARITY_IMAGES])
-    bundle = export_bundle(
-        trained.classifier, facts=facts, size=recipe.preprocess.size, examples=examples
-    )
-    parity = bundle.spec.parity
-    reporter.say(
-        f"Exported; on {parity.images} images the graph differs from the network by "
-        f"{parity.logits:.1e} in a logit, {parity.probabilities:.1e} in a probability."
-    )
-    predictions = predict_rows(Predictor(bundle), prepared.pixels, calibration, reporter=reporter)
-    table = read_table(predictions)
-    fit = fit_temperature(table.logits, table.truth)
-    reporter.say(
-        f"Temperature {fit.temperature:.3f} from {fit.n_images} calibration images: log loss "
-        f"{fit.log_loss_before:.3f} to {fit.log_loss_after:.3f}."
-    )
-    served = check_parity(
-        trained.classifier, bundle.files[ONNX], examples, temperature=fit.temperature
-    )
-    return bundle.with_temperature(fit.temperature, served)
-
-
-def _facts(
-    recipe: Recipe, prepared: Prepared, labels: tuple[str, ...], trained: Trained
-) -> dict[str, object]:
-    """What the bundle says of itself, as far as it is known before export."""
-    live = usable(prepared.catalogue)
-    return {
-        "name": recipe.name,
-        "labels": labels,
-        "preprocess": prepared.pixels.preprocess.to_dict(),
-        "model": recipe.model,
-        "weights": asdict(trained.weights),
-        "temperature": 1.0,
-        "training": {
-            "fingerprint": fingerprint(prepared.catalogue),
-            "images": dict(live["split"].value_counts(sort=True).iter_rows()),
-            "labels": dict(_rows(live, "train")["label"].value_counts(sort=True).iter_rows()),
-        },
-        "provenance": provenance(),
-        "licence": "not recorded",
-    }
-
-
 def _write(
     stage: Path,
     recipe: Recipe,
     prepared: Prepared,
     trained: Trained,
     bundle: Bundle,
+    rules: Rules,
     reporter: Noting,
 ) -> dict[str, object]:
     """Evaluate on the test split and write the run folder; the metrics."""
     predictor = Predictor(bundle)
-    catalogue = prepared.catalogue
-    rows = _rows(catalogue, "test")
-    predictions = predict_rows(predictor, prepared.pixels, rows, reporter=reporter)
-    metrics = measure(
-        predictions,
-        recipe.evaluate,
-        seed=recipe.seed,
+    catalogue, pixels = prepared.catalogue, prepared.pixels
+    rows = rows_of(catalogue, "test")
+    answered = predict_rows(predictor, pixels, rows, reporter=reporter)
+    evidence = gather(
+        Inquiry(
+            predictor, pixels, rows, answered, rows_of(catalogue, "train"),
+            recipe.evaluate.audit, recipe.seed, reporter,
+        )
+    )  # fmt: skip
+    calibration = bundle.reference.calibration_table(predictor.labels, predictor.calibrator)
+    measured = measure(
+        Tables(predictions=answered.table, calibration=calibration, **vars(evidence)),
+        rules,
         split="test",
         model_id=bundle.model_id,
         data=data_name(Path(str(recipe.data.path)), catalogue),
     )
-    chosen = {f"phases.{n}.precision": name for n, name in trained.phase_precisions.items()}
-    frozen = {
-        "compute.precision": trained.frozen.precision,
-        "compute.engine": trained.frozen.engine,
-    }
-    written = override(recipe, {**frozen, **chosen})
-    _write_records(stage, written, bundle, metrics, catalogue, trained.history)
+    written = _as_run(recipe, trained)
+    _write_records(stage, written, bundle, measured, catalogue, trained.history)
     report = ReportInput(
         title=recipe.name,
         kind="train",
-        metrics=metrics,
-        predictions=predictions,
+        metrics=measured.metrics,
+        predictions=answered.table,
         history=trained.history,
         counts=counts_table(catalogue),
         notices=reporter.notices,
@@ -316,22 +271,31 @@ def _write(
         facts={**model_facts(predictor), "Frozen backbone's precision": str(trained.frozen)},
         recipe=dump_recipe(written),
         provenance=bundle.spec.provenance,
+        gallery=error_gallery(predictor, pixels, read_table(answered.table)),
     )
-    write_assessment(stage, report)
-    return metrics
+    write_assessment(stage, measured, report)
+    return measured.metrics
+
+
+def _as_run(recipe: Recipe, trained: Trained) -> Recipe:
+    """The recipe with what was chosen on this machine, so that it repeats the run."""
+    chosen = {f"phases.{n}.precision": name for n, name in trained.phase_precisions.items()}
+    frozen = trained.frozen
+    machine = {"compute.precision": frozen.precision, "compute.engine": frozen.engine}
+    return override(recipe, {**machine, **chosen})
 
 
 def _write_records(
     stage: Path,
     recipe: Recipe,
     bundle: Bundle,
-    metrics: Mapping[str, object],
+    measured: Measured,
     catalogue: pl.DataFrame,
     history: pl.DataFrame,
 ) -> None:
     """Bundle, card, recipe, split, catalogue and history."""
-    card = _card(recipe, bundle, metrics, catalogue)
-    bundle.with_card(card).save(stage / "bundle")
+    card = _card(recipe, bundle, measured, catalogue)
+    bundle.with_file(CARD, card.encode()).save(stage / "bundle")
     write_text(stage / "model_card.md", card)
     save_recipe(recipe, stage / "recipe.yaml")
     save_split(catalogue, stage / "split.parquet")
@@ -339,9 +303,7 @@ def _write_records(
     save_csv(history, stage / "history.csv")
 
 
-def _card(
-    recipe: Recipe, bundle: Bundle, metrics: Mapping[str, object], catalogue: pl.DataFrame
-) -> str:
+def _card(recipe: Recipe, bundle: Bundle, measured: Measured, catalogue: pl.DataFrame) -> str:
     return render_model_card(
         ModelCardInput(
             name=recipe.name,
@@ -350,7 +312,9 @@ def _card(
             weights=recipe.model.weights,
             preprocess=bundle.spec.preprocess,
             temperature=bundle.spec.temperature,
-            metrics=metrics,
+            metrics=measured.metrics,
+            assessment=measured.assessment,
+            test_views=recipe.model.test_views,
             counts=counts_table(catalogue),
             data_name=Path(str(recipe.data.path)).name,
             data_licence=None,
@@ -358,10 +322,6 @@ def _card(
             provenance=bundle.spec.provenance,
         )
     )
-
-
-def _rows(catalogue: pl.DataFrame, split: str) -> pl.DataFrame:
-    return usable(catalogue).filter(pl.col("split") == split).sort("image_id")
 
 
 def _flat(metrics: Mapping[str, object]) -> dict[str, float]:

@@ -6,6 +6,12 @@ refused with the closest known one.
 
 from __future__ import annotations
 
+from pneumoscope.core.recipe.evaluating import (
+    AuditRecipe,
+    EvaluateRecipe,
+    LabelSetRecipe,
+    PointRecipe,
+)
 from pneumoscope.core.recipe.files import (
     dump_recipe,
     load_recipe,
@@ -31,7 +37,7 @@ from pneumoscope.core.recipe.learning import (
     RegularizeRecipe,
     ScheduleName,
 )
-from pneumoscope.core.recipe.recipe import EvaluateRecipe, Recipe, TrackingRecipe
+from pneumoscope.core.recipe.recipe import Recipe, TrackingRecipe
 from pneumoscope.core.recipe.sections import (
     AugmentRecipe,
     CatalogueColumn,
@@ -43,6 +49,7 @@ from pneumoscope.core.recipe.sections import (
 
 __all__ = [
     "Activation",
+    "AuditRecipe",
     "AugmentRecipe",
     "BalanceRecipe",
     "BatchNorm",
@@ -54,11 +61,13 @@ __all__ = [
     "EvaluateRecipe",
     "FineTunePhase",
     "HeadLayer",
+    "LabelSetRecipe",
     "LayerNorm",
     "LossRecipe",
     "ModelRecipe",
     "OptimizerRecipe",
     "Phase",
+    "PointRecipe",
     "PreprocessRecipe",
     "ProbePhase",
     "Recipe",

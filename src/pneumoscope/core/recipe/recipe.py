@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from pneumoscope.core.recipe.evaluating import EvaluateRecipe
 from pneumoscope.core.recipe.learning import (
     BalanceRecipe,
     ComputeRecipe,
@@ -19,18 +20,10 @@ from pneumoscope.core.recipe.learning import (
 from pneumoscope.core.recipe.sections import (
     AugmentRecipe,
     DataRecipe,
-    Fraction,
     PreprocessRecipe,
     Section,
     SplitRecipe,
 )
-
-
-class EvaluateRecipe(Section):
-    """Intervals of every reported figure."""
-
-    resamples: Annotated[int, Field(ge=100)] = 2000
-    confidence_level: Fraction = 0.95
 
 
 class TrackingRecipe(Section):

@@ -1,0 +1,232 @@
+"""The sections of an assessment that need nothing but predictions and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from pneumoscope.evaluation.abstention import DECISIONS, decide, selective_risk
+from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.evaluation.calibration_error import adaptive_calibration_error
+from pneumoscope.evaluation.decision_curve import decision_curve
+from pneumoscope.evaluation.intervals import Interval
+from pneumoscope.evaluation.metrics import compute
+from pneumoscope.evaluation.operating_point import OperatingPoint, outcome
+from pneumoscope.evaluation.predictions import Predictions
+from pneumoscope.evaluation.predictive_values import at_prevalence
+from pneumoscope.evaluation.resampling import percentile_bounds, proportion, resampled_metrics
+from pneumoscope.evaluation.rules import Rules, selective_json
+from pneumoscope.evaluation.set_coverage import set_coverage
+from pneumoscope.evaluation.shift import exchangeability_test
+from pneumoscope.evaluation.subgroups import age_bands, column_values, subgroups
+from pneumoscope.evaluation.summary import MetricEntry, metric_entry
+
+_CURVE_THRESHOLDS = np.arange(2, 99, 2) / 100
+_CALIBRATION_UNITS = {"ece": "fraction", "brier": "score", "log_loss": "nats"}
+
+
+def calibration_section(predictions: Predictions, rules: Rules) -> dict[str, object]:
+    """How far probabilities are from frequencies, before (plain softmax) and after calibration."""
+    before = replace(predictions, probabilities=softmax(predictions.logits))
+    return {
+        "method": rules.calibrator.method,
+        "reason": rules.calibrator_reason,
+        "before": _calibration_errors(before, rules),
+        "after": _calibration_errors(predictions, rules),
+    }
+
+
+def _calibration_errors(predictions: Predictions, rules: Rules) -> dict[str, MetricEntry]:
+    names = list(_CALIBRATION_UNITS)
+    point = compute(predictions, np.ones((1, predictions.n_images)))
+    drawn = resampled_metrics([predictions], names, resamples=rules.resamples, seed=rules.seed)[0]
+    found = {
+        name: metric_entry(_interval(point[name][0], drawn[name], rules), unit)
+        for name, unit in _CALIBRATION_UNITS.items()
+    }
+    ace = adaptive_calibration_error(predictions.probabilities, predictions.truth)[0]
+    # No interval: bins of equal mass would have to be drawn anew for every resample.
+    return {**found, "ace": metric_entry(Interval(float(ace), np.nan, np.nan), "fraction")}
+
+
+def point_sections(predictions: Predictions, rules: Rules) -> list[dict[str, object]]:
+    """Every operating point: what it promised on the calibration split, what came of it here."""
+    return [_point(point, predictions, rules) for point in rules.operating_points]
+
+
+def _point(point: OperatingPoint, predictions: Predictions, rules: Rules) -> dict[str, object]:
+    seen = outcome(point, predictions, confidence_level=rules.confidence_level)
+    promised = point.to_json()
+    values = None
+    if rules.prevalence is not None and seen.sensitivity.trials and seen.specificity.trials:
+        values = at_prevalence(
+            seen, rules.prevalence, confidence_level=rules.confidence_level
+        ).to_json()
+    return {
+        **{name: promised[name] for name in ("name", "label", "rule", "threshold")},
+        "confidence_level": promised["confidence_level"],
+        "promised": {rate: promised[rate] for rate in ("sensitivity", "specificity")},
+        "seen": seen.to_json(),
+        "at_prevalence": values,
+    }
+
+
+def label_set_section(
+    predictions: Predictions, groups: Mapping[str, Mapping[str, str | None]], rules: Rules
+) -> dict[str, object] | None:
+    """Coverage and size of label sets, and the decisions they lead to; None without a rule."""
+    conformal = rules.conformal
+    if conformal is None:
+        return None
+    sets = conformal.label_sets(predictions.probabilities)
+    values = {
+        name: [known.get(image_id) for image_id in predictions.image_ids]
+        for name, known in groups.items()
+    }
+    decisions = np.array(decide(sets))
+    answered = decisions == "answer"
+    right = sets[np.arange(len(sets)), predictions.truth]
+    covered = set_coverage(
+        sets,
+        predictions.truth,
+        labels=predictions.labels,
+        clusters=predictions.clusters,
+        groups=values,
+        confidence_level=rules.confidence_level,
+    )
+    accuracy = proportion(
+        right[answered], predictions.clusters[answered], confidence_level=rules.confidence_level
+    )
+    return {
+        "confidence_level": conformal.confidence_level,
+        "score": conformal.score,
+        "conditional": conformal.conditional,
+        "coverage": [
+            {
+                "group": part.group, "value": part.value,
+                "n_images": part.n_images, "n_patients": part.n_patients,
+                "coverage": _bounds(part.coverage), "size": _bounds(part.size),
+                "empty": part.empty, "single": part.single,
+            }
+            for part in covered
+        ],
+        "decisions": {name: int((decisions == name).sum()) for name in DECISIONS},
+        "answered_accuracy": accuracy.to_json(),
+    }  # fmt: skip
+
+
+def selective_section(predictions: Predictions, rules: Rules) -> dict[str, object]:
+    """The risk-coverage curve, and the abstention threshold with what it gives here."""
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = predictions.predicted != predictions.truth
+    curve = selective_risk(
+        confidence,
+        wrong,
+        clusters=predictions.clusters,
+        resamples=rules.resamples,
+        confidence_level=rules.confidence_level,
+        seed=rules.seed,
+    )
+    arrays = {"coverage": curve.coverage, "risk": curve.risk, "low": curve.low, "high": curve.high}
+    seen = None
+    if rules.selective is not None:
+        answered = confidence > rules.selective.threshold
+        level = rules.confidence_level
+        clusters = predictions.clusters
+        share = proportion(answered, clusters, confidence_level=level)
+        risk = proportion(wrong[answered], clusters[answered], confidence_level=level)
+        seen = {"coverage": share.to_json(), "risk": risk.to_json()}
+    return {
+        **{name: _plain(values) for name, values in arrays.items()},
+        "area": metric_entry(curve.area, "fraction"),
+        "threshold": selective_json(rules.selective),
+        "seen": seen,
+    }
+
+
+def group_values(table: pl.DataFrame, rules: Rules) -> dict[str, dict[str, str | None]]:
+    """The value by image id of each group column that tells images apart; ages in bands."""
+    found = {}
+    for name in rules.groups:
+        if name not in table.columns:
+            continue
+        values = column_values(table, [name])[name]
+        if name == "age":
+            values = age_bands(values, edges=rules.age_edges)
+        if len(set(values.values()) - {None}) > 1:
+            found[name] = values
+    return found
+
+
+def subgroup_section(
+    predictions: Predictions, groups: Mapping[str, Mapping[str, str | None]], rules: Rules
+) -> list[dict[str, object]]:
+    """The main metrics for every value of every group column."""
+    parts = subgroups(
+        predictions,
+        groups,
+        resamples=rules.resamples,
+        confidence_level=rules.confidence_level,
+        seed=rules.seed,
+    )
+    return [part.to_json() for part in parts]
+
+
+def decision_section(predictions: Predictions, rules: Rules) -> list[dict[str, object]]:
+    """A decision curve for each label that has an operating point."""
+    labels = dict.fromkeys(point.label for point in rules.operating_points)
+    curves = (
+        decision_curve(
+            predictions,
+            label=label,
+            thresholds=_CURVE_THRESHOLDS,
+            prevalence=rules.prevalence,
+            resamples=rules.resamples,
+            confidence_level=rules.confidence_level,
+            seed=rules.seed,
+        )
+        for label in labels
+    )
+    return [curve.to_json() for curve in curves]
+
+
+def shift_section(
+    calibration: Predictions | None, predictions: Predictions, rules: Rules
+) -> dict[str, object] | None:
+    """Whether logits are distributed as on the calibration split; None where it is not at hand."""
+    if calibration is None or calibration.labels != predictions.labels:
+        return None
+    test = exchangeability_test(
+        calibration.logits,
+        predictions.logits,
+        calibration_clusters=calibration.clusters,
+        test_clusters=predictions.clusters,
+        permutations=rules.permutations,
+        seed=rules.seed,
+    )
+    return {
+        "p_value": test.p_value,
+        "statistic": test.statistic,
+        "permutations": test.permutations,
+        "by_label": dict(zip(predictions.labels, test.by_column, strict=True)),
+        "n_calibration": calibration.n_images,
+    }
+
+
+def _interval(value: float, drawn: np.ndarray, rules: Rules) -> Interval:
+    low, high = percentile_bounds(
+        drawn[:, None], np.array([value]), confidence_level=rules.confidence_level
+    )
+    return Interval(float(value), float(low[0]), float(high[0]))
+
+
+def _bounds(interval: Interval) -> dict[str, float | None]:
+    entry = metric_entry(interval, "fraction")
+    return {"value": entry["value"], "low": entry["low"], "high": entry["high"]}
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,230 @@
+"""How far a label can be told by where an image comes from, and what is left at another source.
+
+The sources table has a row per image: `image_id`, `patient_id` (null when unknown), `label`,
+`source`, then probabilities in [0, 1] that small models give who have not seen the patient:
+`told:<source>` of the image's source, `outside:<label>` learned from all other sources, and
+`inside:<label>` learned from the image's own. The last two are null where a source cannot be
+judged so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pneumoscope.core.errors import PredictionsError
+from pneumoscope.core.types import FloatArray, IntArray
+from pneumoscope.evaluation.delong import delong_interval, delong_mean
+from pneumoscope.evaluation.intervals import Interval
+from pneumoscope.evaluation.resampling import normal_quantile, proportion
+from pneumoscope.evaluation.summary import MetricEntry, metric_entry
+
+_KEYS = ("image_id", "patient_id", "label", "source")
+_TOLD, _OUTSIDE, _INSIDE = "told:", "outside:", "inside:"
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The table's columns as arrays, images in the order of their ids."""
+
+    labels: NDArray[np.object_]
+    sources: NDArray[np.object_]
+    clusters: NDArray[np.int64]
+    names: tuple[str, ...]
+    label_set: tuple[str, ...]
+    told: NDArray[np.float64]
+    outside: NDArray[np.float64]
+    inside: NDArray[np.float64]
+
+
+def summarise_sources(
+    table: pl.DataFrame,
+    *,
+    resamples: int = 2000,  # noqa: ARG001
+    confidence_level: float = 0.95,
+    seed: int = 0,  # noqa: ARG001
+) -> dict[str, object]:
+    """The entry "sources" of an assessment; the order of rows is free.
+
+    Areas have DeLong's interval and the oracle Wilson's, both by patient: nothing is drawn.
+
+    Args:
+        table: see above.
+        resamples: not needed; taken as by the other sections.
+        confidence_level: in (0, 1).
+        seed: not needed.
+
+    Raises:
+        PredictionsError: the table breaks its contract.
+    """
+    read = _read(table)
+    codes = np.array([read.names.index(source) for source in read.sources], dtype=np.int64)
+    told = mean_area(read.told, codes, read.clusters, confidence_level=confidence_level)
+    return {
+        "sources": list(read.names),
+        "told": metric_entry(told, "area"),
+        "tie": cramers_v(read.labels, read.sources),
+        "oracle": _oracle(read, confidence_level),
+        "left_out": [_left_out(read, name, confidence_level) for name in read.names],
+    }
+
+
+def mean_area(
+    probabilities: FloatArray, truth: IntArray, clusters: IntArray, *, confidence_level: float
+) -> Interval:
+    """The mean area under one ROC curve per label against the rest; nan where undefined.
+
+    DeLong's interval for clustered images, on the logit scale. Where all is ranked right its lower
+    bound is the lowest of the labels' own.
+
+    Args:
+        probabilities: `[image, label]`.
+        truth: `[image]`, index of the true label.
+        clusters: `[image]`, patient of each image.
+        confidence_level: in (0, 1).
+
+    Raises:
+        PredictionsError: lengths differ, or `confidence_level` is out of range.
+    """
+    from scipy.special import expit
+
+    areas = delong_mean(np.asarray(probabilities)[None], truth, clusters)
+    value, variance = float(areas.values[0]), float(areas.covariance[0, 0])
+    z = normal_quantile(confidence_level)
+    if value in (0.0, 1.0):
+        bounds = [
+            delong_interval(
+                probabilities[:, label], truth == label, clusters, confidence_level=confidence_level
+            )
+            for label in np.unique(truth)
+        ]
+        return Interval(value, min(one.low for one in bounds), max(one.high for one in bounds))
+    if math.isnan(value) or math.isnan(variance):
+        return Interval(value, math.nan, math.nan)
+    center = math.log(value / (1 - value))
+    half = z * math.sqrt(max(variance, 0.0)) / (value * (1 - value))
+    low, high = expit(np.array([center - half, center + half])).tolist()
+    return Interval(value, low, high)
+
+
+def cramers_v(first: NDArray[np.object_], second: NDArray[np.object_]) -> float:
+    """How far two namings determine each other, 0 to 1, corrected for chance (Bergsma 2013)."""
+    rows, columns = (np.unique(names, return_inverse=True)[1] for names in (first, second))
+    height, width, total = int(rows.max()) + 1, int(columns.max()) + 1, len(rows)
+    if min(height, width) < 2:
+        return 0.0
+    seen = np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
+    expected = np.outer(seen.sum(axis=1), seen.sum(axis=0)) / total
+    phi = float(((seen - expected) ** 2 / expected).sum() / total)
+    corrected = max(0.0, phi - (height - 1) * (width - 1) / (total - 1))
+    sides = [side - (side - 1) ** 2 / (total - 1) for side in (height, width)]
+    return min(1.0, math.sqrt(corrected / max(1e-12, min(sides) - 1)))
+
+
+def _oracle(read: _Read, level: float) -> dict[str, object]:
+    """What knowing each source's most frequent label, and nothing else, gets right."""
+    counts = {name: _most_frequent(read.labels[read.sources == name]) for name in read.names}
+    answers = np.array([counts[source] for source in read.sources], dtype=object)
+    rate = proportion(answers == read.labels, read.clusters, confidence_level=level)
+    shares = np.unique(read.labels.astype(str), return_counts=True)[1] / len(read.labels)
+    accuracy = metric_entry(Interval(rate.value, rate.low, rate.high), "fraction")
+    return {"accuracy": accuracy, "share_of_most_frequent_label": float(shares.max())}
+
+
+def _most_frequent(labels: NDArray[np.object_]) -> str:
+    names, counts = np.unique(labels.astype(str), return_counts=True)
+    return str(names[counts.argmax()])
+
+
+def _left_out(read: _Read, name: str, level: float) -> dict[str, object]:
+    own = read.sources == name
+    judged = own & ~np.isnan(read.outside).any(axis=1)
+    areas = {
+        "auc": _area(read, read.outside, judged, level),
+        "inside_auc": _area(read, read.inside, judged, level),
+    }
+    n_images = int(judged.sum() or own.sum())
+    return {"source": name, "n_images": n_images, **areas, "reason": _reason(read, own, judged)}
+
+
+def _area(
+    read: _Read, scores: NDArray[np.float64], rows: NDArray[np.bool_], level: float
+) -> MetricEntry:
+    if not rows.any() or np.isnan(scores[rows]).any():
+        return metric_entry(Interval(math.nan, math.nan, math.nan), "area")
+    codes = np.array([read.label_set.index(label) for label in read.labels[rows]], dtype=np.int64)
+    found = mean_area(scores[rows], codes, read.clusters[rows], confidence_level=level)
+    return metric_entry(found, "area")
+
+
+def _reason(read: _Read, own: NDArray[np.bool_], judged: NDArray[np.bool_]) -> str | None:
+    """Why a figure is missing; None where both are there."""
+    labels = sorted(set(read.labels[own]))
+    if len(labels) == 1:
+        return f"All its {own.sum()} images are {labels[0]}: there is nothing to tell apart."
+    if not judged.any():
+        others = ", ".join(sorted(set(read.labels[~own])))
+        return f"The other sources have {others}: fewer than two of its labels to learn."
+    if np.isnan(read.inside[judged]).any():
+        return "Too few patients of a label to cross-validate inside it: five are needed."
+    return None
+
+
+def _read(table: pl.DataFrame) -> _Read:
+    names, told = _scores(table, _TOLD)
+    label_set, _ = _scores(table, _OUTSIDE)
+    missing = [key for key in _KEYS if key not in table.columns]
+    inside = [f"{_INSIDE}{label}" for label in label_set]
+    missing += [name for name in inside if name not in table.columns]
+    if missing or len(names) < 2 or len(label_set) < 2 or table.is_empty():
+        lacking = ", ".join(missing) or "rows, or columns told: or outside: of two names"
+        raise PredictionsError(f"the sources table lacks {lacking}. Evaluate again.")
+    table = table.sort("image_id")
+    told, outside = _scores(table, _TOLD)[1], _scores(table, _OUTSIDE)[1]
+    _check(table, names, label_set, told)
+    patients = table.select(
+        pl.coalesce(
+            pl.lit("patient ") + pl.col("patient_id").cast(pl.String),
+            pl.lit("image ") + pl.col("image_id"),
+        )
+    ).to_series()
+    return _Read(
+        labels=table["label"].to_numpy().astype(object),
+        sources=table["source"].to_numpy().astype(object),
+        clusters=np.unique(patients.to_numpy().astype(str), return_inverse=True)[1],
+        names=names,
+        label_set=label_set,
+        told=told,
+        outside=outside,
+        inside=_matrix(table, inside),
+    )
+
+
+def _check(
+    table: pl.DataFrame, names: tuple[str, ...], label_set: tuple[str, ...], told: FloatArray
+) -> None:
+    for column, allowed in (("source", names), ("label", label_set)):
+        unknown = table.filter(~pl.col(column).is_in(allowed).fill_null(value=False))
+        if len(unknown):
+            found = f"image {unknown['image_id'][0]}: {column} {unknown[column][0]!r}"
+            message = f"sources table: {found}; allowed: {', '.join(allowed)}."
+            raise PredictionsError(f"{message} Evaluate again.")
+    if table["image_id"].is_duplicated().any():
+        raise PredictionsError("sources table: an image is there twice; allowed: once. Repair it.")
+    if np.isnan(told).any():
+        message = "sources table: a told: probability is missing; allowed: none."
+        raise PredictionsError(f"{message} Evaluate again.")
+
+
+def _scores(table: pl.DataFrame, prefix: str) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    columns = [name for name in table.columns if name.startswith(prefix)]
+    return tuple(name.removeprefix(prefix) for name in columns), _matrix(table, columns)
+
+
+def _matrix(table: pl.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+    numbers = table.select(pl.col(name).cast(pl.Float64) for name in columns)
+    return np.asarray(numbers.fill_null(float("nan")).to_numpy(), dtype=np.float64)

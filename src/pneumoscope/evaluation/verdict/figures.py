@@ -1,0 +1,220 @@
+"""The verdict on the figures themselves: discrimination, calibration, promises, shift, size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pneumoscope.evaluation.verdict.parts import (
+    Content,
+    Estimate,
+    Finding,
+    amount,
+    difference,
+    estimate,
+    graded,
+    number,
+    part,
+    rows,
+    three,
+    unmeasured,
+    worst,
+)
+from pneumoscope.evaluation.verdict.thresholds import (
+    AUC_ACCEPTABLE,
+    AUC_EXCELLENT,
+    AUC_WIDTH,
+    CHANCE,
+    ECE_LARGE,
+    ECE_SMALL,
+    LABEL_IMAGES,
+    LABEL_IMAGES_FEWEST,
+    PROMISE_BROKEN,
+    PROMISE_MARGIN,
+    SHIFT_DISTANCE,
+    SHIFT_P,
+    SHIFT_P_STRONG,
+)
+
+
+def discrimination(metrics: Content, assessment: Content) -> Finding:
+    """How well the label told apart worst is told apart: by the AUC's lower end."""
+    del assessment
+    areas = {label: estimate(metrics.get(f"auc:{label}")) for label in _labels(metrics)}
+    known = {label: area for label, area in areas.items() if area is not None}
+    mean = estimate(metrics.get("auc"))
+    if not known or mean is None:
+        return unmeasured(
+            "the AUC is not defined with images of one label only",
+            "Evaluate on images of every label.",
+        )
+    label, least = min(known.items(), key=lambda item: item[1].low)
+    limit = f"lower end: green from {AUC_EXCELLENT:.2f}; upper end: red below {AUC_ACCEPTABLE:.2f}"
+    which = "" if len(areas) == 2 else f" of {label}, the label told apart worst,"
+    told = f"The AUC{which} is {least}"
+    if least.low >= AUC_EXCELLENT:
+        return Finding("green", f"AUC {mean}", limit, f"{told}: excellent even at its lower end.")
+    if least.high < AUC_ACCEPTABLE:
+        return Finding(
+            "red", f"AUC {least}", limit, f"{told}: not acceptable even at its upper end."
+        )
+    if least.low <= CHANCE:
+        return Finding("red", f"AUC {least}", limit, f"{told}: chance ({CHANCE}) is not excluded.")
+    return Finding("amber", f"AUC {least}", limit, f"{told}: its lower end is not excellent.")
+
+
+def calibration(metrics: Content, assessment: Content) -> Finding:
+    """How far confidence is from accuracy, as served: by the ends of the calibration error."""
+    section = part(assessment, "calibration")
+    error = estimate(part(section, "after").get("ece") or metrics.get("ece"))
+    if error is None:
+        return unmeasured("the calibration error is not defined", "Evaluate on more images.")
+    limit = f"upper end: green up to {ECE_SMALL:.2f}; lower end: red above {ECE_LARGE:.2f}"
+    gap = f"Confidence and accuracy differ by {error} on average"
+    value = f"error {error}"
+    if error.low > ECE_LARGE:
+        return Finding("red", value, limit, f"{gap}: probabilities must not be read as such.")
+    if error.high > ECE_SMALL:
+        return Finding("amber", value, limit, f"{gap}: read probabilities as an order only.")
+    before = estimate(part(section, "before").get("log_loss"))
+    after = estimate(part(section, "after").get("log_loss"))
+    if before and after and after.low > before.high:
+        words = f"log loss rose from {before} to {after} with calibration"
+        return Finding("amber", value, limit, f"{gap}, but {words}: the splits are not alike.")
+    return Finding("green", value, limit, f"{gap}: probabilities may be read as such.")
+
+
+def operating_points(metrics: Content, assessment: Content) -> Finding:
+    """Whether each rate promised on the calibration split was kept: by the loss's interval."""
+    del metrics
+    findings = list(_promises(assessment))
+    if not findings:
+        return unmeasured(
+            "the bundle has no operating point that these images could test",
+            "Train again with a calibration split; operating points are chosen on it.",
+        )
+    chosen = worst(findings)
+    broken = sum(finding.colour in {"red", "amber"} for finding in findings)
+    if not broken:
+        sentence = f"All {len(findings)} promised rates were kept. {chosen.sentence}"
+        return Finding("green", chosen.value, chosen.threshold, sentence)
+    return chosen
+
+
+def _promises(assessment: Content) -> Iterator[Finding]:
+    """A finding per operating point and rate, the greatest possible loss first."""
+    found = []
+    for point in rows(assessment, "operating_points"):
+        for rate in ("sensitivity", "specificity"):
+            promised = estimate(part(point, "promised").get(rate))
+            seen = estimate(part(point, "seen").get(rate))
+            if promised and seen:
+                loss = difference(promised, seen)
+                found.append((loss.high, _promise(point, rate, (promised, seen), loss)))
+    yield from (finding for _, finding in sorted(found, key=lambda item: -item[0]))
+
+
+def _promise(point: Content, rate: str, both: tuple[Estimate, Estimate], loss: Estimate) -> Finding:
+    promised, seen = both
+    name = str(point.get("name") or point.get("rule")).replace(">=", "\u2265")
+    label = point.get("label")
+    colour = graded(loss.high, green=PROMISE_MARGIN, red=math.inf)
+    ending = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
+    if colour != "green":
+        ending = f"so a loss of {three(loss.high)} is not excluded; more images would tell"
+    if loss.low > 0:
+        colour, ending = "amber", f"surely less, by {three(loss.low)} or more"
+    if loss.low > PROMISE_BROKEN:
+        colour = "red"
+    return Finding(
+        colour,
+        f"{rate} {three(promised.value)} promised, {three(seen.value)} seen",
+        f"green if a loss above {PROMISE_MARGIN:.2f} is excluded; red if one above "
+        f"{PROMISE_BROKEN:.2f} is sure",
+        f"For {label}, the operating point \u201c{name}\u201d promised a {rate} of {promised} and "
+        f"gave {seen}, {ending}.",
+    )
+
+
+def shift(metrics: Content, assessment: Content) -> Finding:
+    """Whether the images answer like those of the calibration split: by a permutation test.
+
+    A p-value has no interval; red also asks that the distance be large.
+    """
+    del metrics
+    section = part(assessment, "shift")
+    p_value, distance = number(section, "p_value"), number(section, "statistic")
+    if p_value is None or distance is None:
+        return unmeasured(
+            "the calibration split's predictions are not at hand",
+            "Evaluate with the bundle of a training that kept them.",
+        )
+    value = f"p\u00a0=\u00a0{three(p_value)}, distance {three(distance)}"
+    limit = (
+        f"green from p\u00a0=\u00a0{SHIFT_P}; red below {SHIFT_P_STRONG} with a distance of "
+        f"{SHIFT_DISTANCE:.2f} or more"
+    )
+    compared = f"Scores differ from the calibration split's by a distance of {three(distance)}"
+    if p_value >= SHIFT_P:
+        words = f"{compared} (p\u00a0=\u00a0{three(p_value)}), as exchangeable images would"
+        return Finding("green", value, limit, f"{words}; that does not prove they are.")
+    large = p_value < SHIFT_P_STRONG and distance >= SHIFT_DISTANCE
+    ending = "do not count on them" if large else "they may hold less well"
+    sentence = (
+        f"{compared} (p\u00a0=\u00a0{three(p_value)}): the images are not exchangeable with it, so "
+        f"thresholds and label sets lose their guarantee; {ending}."
+    )
+    return Finding("red" if large else "amber", value, limit, sentence)
+
+
+def sample_size(metrics: Content, assessment: Content) -> Finding:
+    """Whether there are enough patients of the rarest label, and the AUC is known well enough."""
+    sizes = _label_sizes(metrics, assessment)
+    if not sizes:
+        return unmeasured("images per label are not recorded", "Evaluate again.")
+    label, (n_images, n_patients) = min(sizes.items(), key=lambda item: item[1][1])
+    area = estimate(metrics.get("auc"))
+    width = area.high - area.low if area else float("inf")
+    colour = graded(n_patients, green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, rising=False)
+    counted = f"The rarest label, {label}, has {n_images} images of {n_patients} patients"
+    precise = (
+        f"the interval of the AUC is {three(width)} wide"
+        if width < 1
+        else "the AUC has no interval"
+    )
+    if colour == "green" and width > AUC_WIDTH:
+        colour = "amber"
+    ending = {
+        "green": "enough for a validation",
+        "amber": "enough for a first impression",
+        "red": "too few to say anything",
+    }[colour]
+    return Finding(
+        colour,
+        f"{n_patients} patients of {label}",
+        f"green from {LABEL_IMAGES} patients and up to an AUC interval {AUC_WIDTH:.2f} wide; red "
+        f"below {LABEL_IMAGES_FEWEST} patients",
+        f"{counted}, and {precise}: {ending}.",
+    )
+
+
+def _label_sizes(metrics: Content, assessment: Content) -> dict[str, tuple[int, int]]:
+    """Images and patients of each label; images for patients where these were not counted."""
+    matrix = metrics.get("confusion_matrix")
+    images = [sum(row) for row in matrix] if isinstance(matrix, list) else []
+    patients = {
+        str(row.get("value")): amount(row, "n_patients")
+        for row in rows(part(assessment, "label_sets"), "coverage")
+        if row.get("group") == "label"
+    }
+    # No more patients of a label than patients, nor than its images.
+    most = amount(metrics, "n_patients")
+    return {
+        label: (count, patients.get(label, min(count, most)))
+        for label, count in zip(_labels(metrics), images, strict=False)
+    }
+
+
+def _labels(metrics: Content) -> tuple[str, ...]:
+    labels = metrics.get("labels")
+    return tuple(str(label) for label in labels) if isinstance(labels, list | tuple) else ()

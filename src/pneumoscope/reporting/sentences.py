@@ -1,0 +1,155 @@
+"""What an assessment says in a sentence rather than in a table."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from pneumoscope.reporting.trust.sections import Assessment, listed, section
+from pneumoscope.reporting.words import count, format_interval, format_number, group_digits, number
+
+
+def calibration_lines(assessment: Assessment) -> list[str]:
+    """How the probabilities were calibrated, and why so."""
+    found = section(assessment, "calibration")
+    if not found:
+        return []
+    method, reason = found.get("method"), str(found.get("reason") or "").rstrip(".")
+    lines = [f"Probabilities are calibrated by {_METHODS.get(str(method), str(method))}."]
+    return [*lines, f"{reason[:1].upper()}{reason[1:]}."] if reason else lines
+
+
+_METHODS = {
+    "temperature": "one temperature",
+    "vector": "a weight and a bias for each label",
+    "isotonic": "isotonic regression",
+}
+
+
+def label_set_lines(assessment: Assessment) -> list[str]:
+    """What the label sets lead to, and what abstaining below a confidence does."""
+    lines = []
+    found = section(assessment, "label_sets")
+    decisions = section(found, "decisions")
+    if decisions:
+        told = {name: group_digits(int(number(decisions, name) or 0)) for name in _DECISIONS}
+        words = ", ".join(f"{told[name]} {_DECISIONS[name]}" for name in _DECISIONS)
+        accuracy = _spelled(found.get("answered_accuracy"))
+        lines.append(f"Of the images, {words}. Of the single answers, {accuracy} are right.")
+    selective = section(assessment, "selective")
+    limit, seen = section(selective, "threshold"), section(selective, "seen")
+    if limit and seen:
+        lines.append(
+            f"Answering only above a confidence of {format_number(number(limit, 'threshold'))}, "
+            f"chosen so that at most {format_number(number(limit, 'wanted_risk'))} of the answers "
+            f"are wrong, answers {_spelled(seen.get('coverage'))} of these images and is wrong in "
+            f"{_spelled(seen.get('risk'))} of them."
+        )
+    return lines
+
+
+_DECISIONS = {
+    "answer": "get one answer",
+    "set": "get several labels to choose from",
+    "abstain": "get none",
+}
+
+
+def decision_lines(assessment: Assessment) -> list[str]:
+    """From which probabilities acting on the model is worth more than on all images or on none."""
+    lines = []
+    for curve in listed(assessment, "decision_curves"):
+        thresholds, useful = curve.get("thresholds") or [], curve.get("useful") or []
+        spans = _spans([at for at, better in zip(thresholds, useful, strict=False) if better],
+                       thresholds)  # fmt: skip
+        label = curve.get("label")
+        worth = "acting on all images or on none"
+        if spans:
+            where = " and ".join(
+                f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}" for low, high in spans
+            )
+            lines.append(
+                f"Acting on the probability of {label} is surely worth more than {worth} for "
+                f"thresholds of {where}."
+            )
+        else:
+            lines.append(
+                f"For {label}, the model is at no threshold surely worth more than {worth}."
+            )
+    return lines
+
+
+def source_lines(assessment: Assessment) -> list[str]:
+    """How sources and labels are tied, and how plainly embeddings hold the source."""
+    found = section(assessment, "sources")
+    if not found:
+        return []
+    oracle = section(found, "oracle")
+    lines = []
+    if number(found, "tie") is not None:
+        lines.append(
+            f"Sources and labels are tied with a Cram\u00e9r's V of "
+            f"{format_number(number(found, 'tie'))} (0 not at all, 1 wholly)."
+        )
+    if number(oracle.get("accuracy")) is not None:
+        share = format_number(number(oracle, "share_of_most_frequent_label"))
+        lines.append(
+            "Naming each source's most frequent label, without looking at an image, is right in "
+            f"{_spelled(oracle.get('accuracy'))} of them, and naming the most frequent label of "
+            f"all in {share}."
+        )
+    if number(found.get("told")) is not None:
+        lines.append(f"Embeddings tell the source with an AUC of {_spelled(found.get('told'))}.")
+    return lines
+
+
+def shift_lines(assessment: Assessment) -> list[str]:
+    """What the test for a shift between calibration and test split says."""
+    found = section(assessment, "shift")
+    p_value = number(found, "p_value")
+    if p_value is None:
+        return []
+    labels = section(found, "by_label")
+    apart = ", ".join(f"{label} {format_number(number(labels, label))}" for label in labels)
+    compared = f"these images and of the {count(found.get('n_calibration'), 'image')} of the"
+    shuffles = count(found.get("permutations"), "shuffle")
+    line = (
+        f"Scores of {compared} calibration split differ by a Kolmogorov-Smirnov distance of "
+        f"{format_number(number(found, 'statistic'))} ({apart}); as much or more in "
+        f"{format_number(p_value)} of {shuffles} of patients."
+    )
+    return [line]
+
+
+def saliency_lines(assessment: Assessment) -> list[str]:
+    """Which maps were scored, and whether they depend on what was learned."""
+    found = section(assessment, "saliency")
+    if not found:
+        return []
+    method = str(found.get("method")).replace("_", "-")
+    lines = [f"Maps are made with {_SALIENCY.get(method, method)}."]
+    if number(found.get("randomised_similarity")) is not None:
+        lines.append(
+            f"With random weights their rank correlation with the trained ones is "
+            f"{_spelled(found.get('randomised_similarity'))}; near 0, they show what was learned."
+        )
+    return lines
+
+
+_SALIENCY = {
+    "grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++", "grad-cam-plus-plus": "Grad-CAM++",
+    "hirescam": "HiResCAM", "eigen-cam": "Eigen-CAM", "occlusion": "occlusion",
+    "integrated-gradients": "integrated gradients",
+}  # fmt: skip
+
+
+def _spelled(entry: object) -> str:
+    value, interval = format_number(number(entry)), format_interval(entry)
+    return f"{value} ({interval})" if interval else value
+
+
+def _spans(chosen: list[float], grid: list[float]) -> list[tuple[float, float]]:
+    """First and last of each run of neighbours on the grid."""
+    places = [grid.index(at) for at in chosen]
+    breaks = [at + 1 for at, (one, other) in enumerate(pairwise(places)) if other != one + 1]
+    ends = [0, *breaks, len(chosen)]
+    return [(chosen[low], chosen[high - 1]) for low, high in pairwise(ends)] if chosen else []

@@ -1,0 +1,1 @@
+"""How trust is shown: figures and tables of an assessment, section by section."""

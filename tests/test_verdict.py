@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoscope.evaluation.verdict.judge import (
+    ITEMS,
+    colour_word,
+    judge,
+    overall_colour,
+    overall_sentence,
+)
+from pneumoscope.evaluation.verdict.parts import Estimate, difference, estimate
+
+sys.path.append(str(Path(__file__).parent))
+from assessment_example import condition, corruption, entry, example, sources
+
+
+def _judged(item: str, **changes: Any) -> dict[str, str]:
+    """One item of the verdict on the example with some sections replaced."""
+    found = example()
+    return _on(item, found.metrics, {**found.assessment, **changes})
+
+
+def _on(item: str, metrics: dict[str, Any], assessment: dict[str, Any]) -> dict[str, str]:
+    (row,) = [row for row in judge(metrics, assessment) if row["item"] == item]
+    return row
+
+
+def _metrics(**changes: Any) -> dict[str, Any]:
+    return {**example().metrics, **changes}
+
+
+def _rate(successes: int, trials: int, low: float, high: float) -> dict[str, Any]:
+    return {
+        "value": successes / trials, "low": low, "high": high, "successes": successes,
+        "trials": trials, "patients": trials, "effective": float(trials),
+    }  # fmt: skip
+
+
+def _group(group: str, error: dict[str, Any]) -> dict[str, Any]:
+    return {"column": "view", "group": group, "error_rates": {"pneumonia": error}}
+
+
+def _point(promised: tuple[float, float, float], seen: tuple[float, float, float]) -> Any:
+    kept = {"specificity": entry(0.9), "sensitivity": entry(*promised)}
+    return [{
+        "name": "sensitivity >= 0.95", "label": "pneumonia", "rule": "", "promised": kept,
+        "seen": {**kept, "sensitivity": entry(*seen)},
+    }]  # fmt: skip
+
+
+def _covered(value: float, low: float, high: float, single: float = 0.9) -> dict[str, Any]:
+    return {
+        "confidence_level": 0.9, "conditional": True,
+        "coverage": [
+            {"group": "all", "value": "all", "coverage": entry(0.9), "single": single},
+            {"group": "label", "value": "pneumonia", "coverage": entry(value, low, high)},
+            {"group": "view", "value": "AP", "coverage": entry(0.1)},
+        ],
+    }  # fmt: skip
+
+
+def test_every_item_is_judged_in_order_with_a_number_and_a_sentence() -> None:
+    verdict = example().assessment["verdict"]
+    assert [row["item"] for row in verdict] == list(ITEMS)
+    for row in verdict:
+        assert set(row) == {"item", "colour", "value", "threshold", "sentence"}
+        assert row["sentence"].endswith(".")
+        assert any(character.isdigit() for character in row["sentence"])
+        assert not any(word in row["sentence"] for word in ("nan", "None", "inf "))
+    json.dumps(verdict, allow_nan=False)
+
+
+def test_confounded_data_are_red_for_shortcuts_and_the_source_is_named() -> None:
+    row = _judged("shortcuts")
+    assert row["colour"] == "red"
+    assert "AUC of 0.921 (0.902 to 0.938) where chance is 0.5" in row["sentence"]
+    assert "source confounding" in row["sentence"]
+    assert "Cramér's V 0.710" in row["sentence"]
+    assert "0.840 (0.810 to 0.860)" in row["sentence"]
+    assert "see also lungs swapped, metadata only and border only" in row["sentence"]
+    assert _judged("sources")["colour"] == "red"
+
+
+def test_reason_is_not_given_where_sources_and_labels_are_not_tied() -> None:
+    free = sources(tie=0.05, oracle=(0.56, 0.53, 0.59))
+    row = _judged("shortcuts", sources=free)
+    assert row["colour"] == "red"
+    assert "confounding" not in row["sentence"]
+    assert "confounding" not in _judged("shortcuts", sources=None)["sentence"]
+
+
+def test_no_shortcut_is_found_where_nothing_but_lungs_tells_the_label() -> None:
+    clean = [
+        condition("lungs_removed", (0.53, 0.47, 0.59)),
+        condition("lungs_swapped", (0.92, 0.89, 0.95), (0.08, 0.05, 0.11)),
+        condition("metadata_only", (0.50, 0.44, 0.56)),
+        condition("lungs_only", (0.95, 0.93, 0.97)),
+    ]
+    assert _judged("shortcuts", conditions=clean)["colour"] == "green"
+
+
+@pytest.mark.parametrize(
+    ("low", "colour"), [(0.59, "green"), (0.60, "green"), (0.61, "amber"), (0.76, "red")]
+)
+def test_models_that_see_no_lungs_are_judged_by_the_lower_end(low: float, colour: str) -> None:
+    swapped = condition("lungs_swapped", (0.9, 0.88, 0.92), (0.1, 0.08, 0.12))
+    for name in ("lungs_removed", "metadata_only", "border_only"):
+        rows = [
+            swapped,
+            condition("lungs_removed", (0.5, 0.45, 0.55)),
+            condition(name, (0.9, low, 0.95)),
+        ]
+        rows = rows if name != "lungs_removed" else [swapped, rows[-1]]
+        assert _judged("shortcuts", conditions=rows)["colour"] == colour
+
+
+def test_answer_that_follows_the_surroundings_is_red_and_an_undecided_one_amber() -> None:
+    removed = condition("lungs_removed", (0.5, 0.45, 0.55))
+    for lungs, around, colour in (
+        ((0.3, 0.25, 0.35), (0.7, 0.65, 0.75), "red"),
+        ((0.5, 0.45, 0.55), (0.5, 0.45, 0.55), "amber"),
+        ((0.45, 0.40, 0.56), (0.55, 0.44, 0.60), "amber"),
+        ((0.7, 0.65, 0.75), (0.3, 0.25, 0.35), "green"),
+    ):
+        rows = [removed, condition("lungs_swapped", lungs, around)]
+        assert _judged("shortcuts", conditions=rows)["colour"] == colour
+
+
+def test_losing_the_surroundings_is_amber_at_most() -> None:
+    rows = [
+        condition("lungs_removed", (0.5, 0.45, 0.55)),
+        condition("lungs_swapped", (0.9, 0.88, 0.92), (0.1, 0.08, 0.12)),
+        condition("lungs_only", (0.55, 0.5, 0.6)),
+    ]
+    assert _judged("shortcuts", conditions=rows)["colour"] == "amber"
+
+
+def test_shortcuts_are_not_green_before_the_lungs_were_tested() -> None:
+    row = _judged("shortcuts", conditions=[condition("metadata_only", (0.5, 0.45, 0.55))])
+    assert row["colour"] == "grey"
+    assert "lungs removed and lungs swapped was not tested" in row["sentence"]
+    assert "lung masks" in row["sentence"]
+
+
+def test_what_was_not_measured_is_grey_and_says_how_to_measure_it() -> None:
+    verdict = judge({"labels": ["a", "b"]}, {})
+    assert {row["colour"] for row in verdict} == {"grey"}
+    for row in verdict:
+        assert row["sentence"].startswith("Not judged: ")
+        assert row["value"] == "not measured"
+        assert len(row["sentence"].split(". ")) == 2, row["sentence"]
+    assert overall_colour(verdict) == "grey"
+
+
+def test_null_sections_are_grey_and_the_others_are_judged() -> None:
+    nothing = dict.fromkeys(("label_sets", "shift", "sources", "saliency"))
+    empty: dict[str, Any] = {"conditions": [], "corruptions": [], "subgroups": []}
+    found = example()
+    verdict = judge(found.metrics, {**found.assessment, **nothing, **empty})
+    grey = [row["item"] for row in verdict if row["colour"] == "grey"]
+    assert grey == [
+        "label sets", "groups", "shortcuts", "sources", "robustness", "saliency", "shift",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("area", "colour"),
+    [
+        ((0.9, 0.81, 0.95), "green"), ((0.9, 0.79, 0.95), "amber"), ((0.6, 0.55, 0.69), "red"),
+        ((0.75, 0.49, 0.9), "red"), ((0.6, 0.55, 0.71), "amber"),
+    ],
+)  # fmt: skip
+def test_discrimination_is_judged_by_ends(area: Any, colour: str) -> None:
+    metrics = _metrics(**{"auc:normal": entry(*area)})
+    assert _on("discrimination", metrics, {})["colour"] == colour
+
+
+def test_discrimination_names_the_label_told_apart_worst() -> None:
+    labels = {
+        "labels": ["a", "b", "c"],
+        "auc:a": entry(0.9),
+        "auc:b": entry(0.7),
+        "auc": entry(0.8),
+    }
+    assert "AUC of b, the label told apart worst," in _on("discrimination", labels, {})["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("error", "colour"),
+    [((0.03, 0.01, 0.05), "green"), ((0.03, 0.01, 0.06), "amber"), ((0.2, 0.11, 0.3), "red"),
+     ((0.2, 0.09, 0.3), "amber")],
+)  # fmt: skip
+def test_calibration_is_judged_by_ends_after_calibration(error: Any, colour: str) -> None:
+    after = {"calibration": {"before": {"ece": entry(0.4)}, "after": {"ece": entry(*error)}}}
+    assert _on("calibration", _metrics(), after)["colour"] == colour
+    assert _on("calibration", _metrics(ece=entry(*error)), {})["colour"] == colour
+
+
+def test_calibration_that_made_things_worse_is_amber() -> None:
+    small = entry(0.02, 0.01, 0.03)
+    section = {
+        "before": {"log_loss": entry(0.2, 0.19, 0.21)},
+        "after": {"ece": small, "log_loss": entry(0.3, 0.28, 0.32)},
+    }
+    assert _on("calibration", _metrics(), {"calibration": section})["colour"] == "amber"
+
+
+@pytest.mark.parametrize(
+    ("seen", "colour"),
+    [
+        ((0.94, 0.90, 0.97), "green"), ((0.94, 0.80, 0.97), "amber"), ((0.90, 0.88, 0.92), "amber"),
+        ((0.88, 0.86, 0.90), "amber"), ((0.80, 0.76, 0.84), "red"),
+    ],
+)  # fmt: skip
+def test_operating_points_are_judged_by_the_interval_of_the_loss(seen: Any, colour: str) -> None:
+    points = _point((0.95, 0.93, 0.97), seen)
+    row = _judged("operating points", operating_points=points)
+    assert row["colour"] == colour
+    assert "0.950 (0.930 to 0.970)" in row["sentence"] or colour == "green"
+
+
+def test_rate_without_an_interval_keeps_no_promise_and_breaks_none() -> None:
+    points = _point((0.95, 0.93, 0.97), (0.9, 0.9, 0.9))
+    points[0]["seen"]["sensitivity"] |= {"low": None, "high": None}
+    row = _judged("operating points", operating_points=points)
+    assert row["colour"] == "amber"
+    assert "no interval" in row["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("coverage", "colour"),
+    [((0.89, 0.86, 0.91), "green"), ((0.87, 0.84, 0.89), "amber"), ((0.8, 0.76, 0.84), "red")],
+)
+def test_label_sets_are_judged_by_the_upper_end_for_every_label(
+    coverage: tuple[float, float, float], colour: str
+) -> None:
+    assert _judged("label sets", label_sets=_covered(*coverage))["colour"] == colour
+
+
+def test_label_sets_that_promise_nothing_per_label_are_amber_at_most() -> None:
+    marginal = {**_covered(0.8, 0.76, 0.84), "conditional": False}
+    assert _judged("label sets", label_sets=marginal)["colour"] == "amber"
+
+
+def test_label_sets_kept_by_saying_little_are_amber() -> None:
+    row = _judged("label sets", label_sets=_covered(0.95, 0.9, 0.97, single=0.3))
+    assert row["colour"] == "amber"
+    assert "0.300 of the sets" in row["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "colour"),
+    [
+        ((_rate(5, 100, 0.02, 0.11), _rate(6, 100, 0.03, 0.12)), "green"),
+        ((_rate(5, 100, 0.02, 0.11), _rate(20, 100, 0.13, 0.29)), "amber"),
+        ((_rate(5, 100, 0.02, 0.11), _rate(40, 100, 0.31, 0.50)), "red"),
+        ((_rate(1, 20, 0.01, 0.24), _rate(3, 20, 0.05, 0.36)), "amber"),
+        ((_rate(5, 100, 0.02, 0.11), _rate(9, 10, 0.60, 0.98)), "grey"),
+    ],
+)
+def test_groups_are_judged_by_the_gap_of_error_rates(errors: Any, colour: str) -> None:
+    table = [_group("PA", errors[0]), _group("AP", errors[1])]
+    assert _judged("groups", subgroups=table)["colour"] == colour
+
+
+def test_unknown_values_are_no_group() -> None:
+    table = [
+        _group("PA", _rate(5, 100, 0.02, 0.11)), _group("unknown", _rate(40, 100, 0.31, 0.50)),
+    ]  # fmt: skip
+    assert _judged("groups", subgroups=table)["colour"] == "grey"
+
+
+@pytest.mark.parametrize(
+    ("tie", "oracle", "colour"),
+    [
+        (0.1, (0.58, 0.56, 0.60), "green"), (0.1, (0.63, 0.61, 0.65), "amber"),
+        (0.4, (0.58, 0.56, 0.60), "amber"), (0.1, (0.80, 0.76, 0.84), "red"),
+    ],
+)  # fmt: skip
+def test_sources_are_judged_by_what_the_source_alone_adds(
+    tie: float, oracle: tuple[float, float, float], colour: str
+) -> None:
+    section = {**sources(tie=tie, oracle=oracle), "left_out": [], "told": entry(0.6)}
+    assert _judged("sources", sources=section)["colour"] == colour
+
+
+def test_source_left_out_that_loses_much_is_red() -> None:
+    section = sources(tie=0.1, oracle=(0.56, 0.54, 0.58))
+    row = _judged("sources", sources=section)
+    assert row["colour"] == "red"
+    assert "Madrid" in row["sentence"]
+    kept = {**section, "left_out": section["left_out"][2:]}
+    assert _judged("sources", sources=kept)["colour"] == "green"
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "drop", "colour"),
+    [
+        ("noise", 1, 0.06, "green"), ("noise", 1, 0.08, "amber"), ("noise", 1, 0.13, "red"),
+        ("noise", 3, 0.08, "green"), ("noise", 3, 0.4, "amber"),
+    ],
+)  # fmt: skip
+def test_robustness_is_judged_by_the_drop_and_its_severity(
+    kind: str, severity: int, drop: float, colour: str
+) -> None:
+    table = [corruption("blur", 1, 0.0), corruption(kind, severity, drop)]
+    assert _judged("robustness", corruptions=table)["colour"] == colour
+
+
+def test_inversion_is_not_judged() -> None:
+    table = [corruption("inversion", 1, 0.5)]
+    assert _judged("robustness", corruptions=table)["colour"] == "grey"
+    assert _judged("robustness", corruptions=[*table, corruption("blur", 1, 0.0)])[
+        "colour"
+    ] == "green"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("energy", "colour"),
+    [((0.4, 0.35, 0.45), "green"), ((0.27, 0.24, 0.3), "amber"), ((0.1, 0.05, 0.15), "red")],
+)
+def test_saliency_is_judged_against_the_area_of_the_lungs(energy: Any, colour: str) -> None:
+    section = copy.deepcopy(example().assessment["saliency"])
+    section["labels"]["pneumonia"]["energy_in_lungs"] = entry(*energy)
+    assert _judged("saliency", saliency=section)["colour"] == colour
+
+
+def test_saliency_of_the_label_of_interest_counts() -> None:
+    rules = {**example().assessment["rules"], "label_of_interest": "normal"}
+    assert _judged("saliency", rules=rules)["colour"] == "amber"
+    assert _judged("saliency")["colour"] == "green"
+
+
+def test_saliency_that_random_weights_give_too_says_little() -> None:
+    section = {**example().assessment["saliency"], "randomised_similarity": entry(0.8)}
+    row = _judged("saliency", saliency=section)
+    assert row["colour"] == "amber"
+    assert "0.800" in row["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("p_value", "distance", "colour"),
+    [(0.2, 0.3, "green"), (0.03, 0.3, "amber"), (0.001, 0.1, "amber"), (0.001, 0.3, "red")],
+)
+def test_shift_is_judged_by_p_value_and_distance(
+    p_value: float, distance: float, colour: str
+) -> None:
+    section = {"p_value": p_value, "statistic": distance}
+    assert _judged("shift", shift=section)["colour"] == colour
+
+
+@pytest.mark.parametrize(
+    ("rarest", "width", "colour"),
+    [(100, 0.1, "green"), (99, 0.1, "amber"), (100, 0.12, "amber"), (29, 0.1, "red")],
+)
+def test_sample_size_is_judged_by_the_rarest_label_and_the_interval(
+    rarest: int, width: float, colour: str
+) -> None:
+    metrics = _metrics(
+        confusion_matrix=[[300, 100], [0, rarest]], n_patients=1000,
+        auc=entry(0.9, 0.95 - width, 0.95),
+    )  # fmt: skip
+    row = _on("sample size", metrics, {})
+    assert row["colour"] == colour
+    assert f"pneumonia, has {rarest} images" in row["sentence"]
+
+
+def test_patients_count_where_they_are_known() -> None:
+    section = {"coverage": [{"group": "label", "value": "normal", "n_patients": 12}]}
+    row = _on("sample size", _metrics(), {"label_sets": section})
+    assert row["colour"] == "red"
+    assert "of 12 patients" in row["sentence"]
+
+
+def test_overall_is_the_worst_and_grey_is_not_green() -> None:
+    def of(*colours: str) -> list[dict[str, str]]:
+        return [{"item": f"item {at}", "colour": colour} for at, colour in enumerate(colours)]
+
+    assert overall_colour(of("green", "grey", "amber", "red")) == "red"
+    assert overall_colour(of("green", "grey", "amber")) == "amber"
+    assert overall_colour(of("green", "grey")) == "grey"
+    assert overall_colour(of("green", "green")) == "green"
+    assert overall_colour([]) == "grey"
+    assert colour_word("grey") == "Not judged"
+    sentence = overall_sentence(of("green", "red", "amber", "grey", "red"))
+    assert sentence.endswith("Red: item 1 and item 4; amber: item 2; not judged: item 3.")
+    assert overall_sentence(of("green")) == "Nothing that was measured speaks against the figures."
+    assert overall_sentence([]) == "Nothing was judged."
+
+
+def test_difference_is_newcombes() -> None:
+    # Newcombe 1998, table II, example (a): 56/70 against 48/80, method 10: 0.0524 to 0.3339.
+    first, second = Estimate(0.8, 0.6918, 0.8775), Estimate(0.6, 0.4906, 0.7002)
+    found = difference(first, second)
+    assert found.value == pytest.approx(0.2)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=2e-3)
+
+
+def test_estimates_without_a_value_are_none() -> None:
+    assert estimate(entry(None)) is None
+    assert estimate(None) is None
+    assert str(estimate({"value": 0.5, "low": None, "high": None})) == "0.500 (no interval)"

@@ -1,7 +1,8 @@
 """What a bundle remembers of the images it was made from: numbers to compare others with.
 
 No picture, no path and no patient's identifier: logits, labels and numbered patients of the
-calibration split, and signatures of the training images, from which none can be drawn again.
+calibration split, and signatures of the images it was made from, of which no more can be drawn
+again than a blurred outline, see `data.near_training`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pneumoscope.cli.console import TerminalReporter, print_lines
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs or evaluations.")
+        list[Path], typer.Argument(metavar="RUN", help="Folders of runs or evaluations.")
     ],
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; default runs/<time>-compare.")

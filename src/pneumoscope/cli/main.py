@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
 from pneumoscope.core.errors import PneumoscopeError, PredictionsError
 
@@ -186,6 +187,9 @@ def models(
     from pneumoscope.cli.zoo import show_backbones
 
     show_backbones(as_json=as_json)
+
+
+app.command()(compare)
 
 
 @app.command()

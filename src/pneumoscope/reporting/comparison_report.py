@@ -40,6 +40,10 @@ Metrics = Mapping[str, object]
 _DISPUTED_SHOWN = 20
 _LABELS_DRAWN = 6
 _ABSENT = "\u2013"
+_FOREST = (
+    "First run less second. Filled dot: one is better; hollow: a tie. That is after Holm's "
+    "correction; the intervals are not corrected."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +223,7 @@ def _by_metric(
 ) -> Iterable[tuple[str, list[Comparison], str]]:
     for metric in dict.fromkeys(one.metric for one in comparisons):
         own = [one for one in comparisons if one.metric == metric]
-        yield metric, own, "First run less second. Filled dot: one is better; hollow: a tie."
+        yield metric, own, _FOREST
 
 
 def _areas(metrics: Mapping[str, Metrics], label: str) -> dict[str, float | None]:

@@ -141,7 +141,7 @@ def _changed() -> dict[str, Any]:
 
 def _saliency() -> dict[str, Any]:
     return {
-        "method": "grad_cam",
+        "method": "gradcam",
         "labels": {
             label: {
                 "n_images": 50, "energy_in_lungs": entry(energy, energy - 0.03, energy + 0.03),

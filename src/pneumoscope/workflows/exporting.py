@@ -55,10 +55,7 @@ def export(
     answered = predict_rows(Predictor(plain), prepared.pixels, calibration, reporter=reporter)
     predictions = read_table(answered.table)
     rules = fix_rules(predictions, recipe.evaluate, seed=recipe.seed)
-    reporter.say(
-        f"Calibrated on {predictions.n_images} images: {rules.calibrator.method} "
-        f"({rules.calibrator_reason})."
-    )
+    reporter.say(f"Calibrated on {predictions.n_images} images. {rules.calibrator_reason}")
     served = check_parity(
         trained.classifier, plain.files[ONNX], examples, calibrator=rules.calibrator
     )

@@ -44,6 +44,10 @@ _BLIND = {
 }
 _TESTS = ("lungs_removed", "lungs_swapped", "metadata_only", "border_only", "lungs_only")
 _NAMES = {name: name.replace("_", " ") for name in _TESTS}
+_UNRECORDED = (
+    "The likely reason is source confounding: labels differ in what is not anatomy, as they do "
+    "when each was gathered at another place. Sources are not recorded, so it cannot be excluded."
+)
 _LUNG_TESTS = {"lungs_removed", "lungs_swapped"}
 
 
@@ -84,6 +88,8 @@ def _with_reason(found: dict[str, Finding], chosen: Finding, assessment: Content
         sentences.append(f"It does not stand alone: see also {listed(agreeing)}.")
     if reason := source_confounding(assessment):
         sentences.append(f"The likely reason is source confounding: {reason}.")
+    elif chosen.colour == "red" and not part(assessment, "sources"):
+        sentences.append(_UNRECORDED)
     return Finding(chosen.colour, chosen.value, chosen.threshold, " ".join(sentences))
 
 

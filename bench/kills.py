@@ -29,6 +29,7 @@ CHANGES = {
         {"kind": "fine_tune", "last": "all", "epochs": 6, "precision": "float32", "patience": 9},
     ],
     "evaluate.resamples": 100,
+    "evaluate.audit.enabled": False,
     "tracking.enabled": False,
 }
 

@@ -215,6 +215,17 @@ def quality(data: Path) -> list[Figure]:
     return figures
 
 
+def assessment(data: Path) -> list[Figure]:
+    """An evaluation of about 4,000 images with everything on."""
+    found = script("assessment", data)
+    goals = {"beyond the networks": "< 180", "differences": "0", "images": "~ 4,000"}
+    units = {"images": "", "differences": "", "peak GiB": "GiB"}
+    return [
+        Figure(f"evaluation: {name}", value, units.get(name, "s"), goals.get(name, ""))
+        for name, value in found.items()
+    ]
+
+
 def kills(_: Path) -> list[Figure]:
     """Trainings killed at random moments that go on."""
     with tempfile.TemporaryDirectory() as folder:
@@ -248,10 +259,11 @@ MEASURES = (
     main_job,
     training,
     quality,
+    assessment,
     kills,
     scale,
 )
-NEEDS_DATA = (main_job, training, quality)
+NEEDS_DATA = (main_job, training, quality, assessment)
 
 
 def main() -> None:

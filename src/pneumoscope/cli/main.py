@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
+from pneumoscope.cli.segment import segment
 from pneumoscope.core.errors import PneumoscopeError, PredictionsError
 
 
@@ -190,6 +191,7 @@ def models(
 
 
 app.command()(compare)
+app.command()(segment)
 
 
 @app.command()

@@ -1,24 +1,30 @@
 """The public Python API: what a command does, without the command line."""
 
 from pneumoscope.workflows.auditing import AuditResult, audit
+from pneumoscope.workflows.comparing import CompareResult, compare_runs
 from pneumoscope.workflows.demonstration import demo
 from pneumoscope.workflows.evaluation import evaluate
 from pneumoscope.workflows.prediction import predict
 from pneumoscope.workflows.recomputing import Recomputed, recompute
 from pneumoscope.workflows.results import EvaluateResult, TrainResult
+from pneumoscope.workflows.segmenting import SegmentResult, segment
 from pneumoscope.workflows.showing import show_augmentation
 from pneumoscope.workflows.training import train
 
 __all__ = [
     "AuditResult",
+    "CompareResult",
     "EvaluateResult",
     "Recomputed",
+    "SegmentResult",
     "TrainResult",
     "audit",
+    "compare_runs",
     "demo",
     "evaluate",
     "predict",
     "recompute",
+    "segment",
     "show_augmentation",
     "train",
 ]

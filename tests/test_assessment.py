@@ -173,8 +173,9 @@ def numbers(content: object) -> set[float]:
 def test_every_decimal_shown_is_in_the_json_files(run: Path, name: str) -> None:
     """Report and card have no number of their own: each is one of the files', rounded.
 
-    Errors to look at carry their probability, as the predictions have it. Drawings are left out (their numbers are places on paper), and so are the recipe and the
-    provenance, which are copied as text.
+    Errors to look at carry their probability, as the predictions have it. Drawings are left out
+    (their numbers are places on paper), and so are the recipe and the provenance, which are copied
+    as text.
     """
     stored = set[float]()
     for file in ("metrics.json", "assessment.json"):

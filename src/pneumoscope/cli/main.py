@@ -14,7 +14,9 @@ from typer.core import TyperGroup
 
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
+from pneumoscope.cli.recipes import recipes
 from pneumoscope.cli.segment import segment
+from pneumoscope.cli.tune import tune
 from pneumoscope.core.errors import PneumoscopeError, PredictionsError
 
 
@@ -192,6 +194,8 @@ def models(
 
 app.command()(compare)
 app.command()(segment)
+app.command()(tune)
+app.add_typer(recipes)
 
 
 @app.command()

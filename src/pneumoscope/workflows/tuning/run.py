@@ -1,0 +1,237 @@
+"""Tune: from a recipe and a search space to the recipe that is best, and what that is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.core.errors import StorageError, TrainingError
+from pneumoscope.core.files import storage_errors
+from pneumoscope.core.progress import Noting, Reporter, Silent
+from pneumoscope.core.recipe import Recipe, save_recipe
+from pneumoscope.core.recipe.space import Space, Value
+from pneumoscope.data.split import save_split
+from pneumoscope.workflows.tuning.plan import Material, Search, StudyPlan, read_material
+from pneumoscope.workflows.tuning.storage import leading, require_optuna, resolve_storage, shown
+
+if TYPE_CHECKING:
+    from pneumoscope.workflows.tuning.study import OpenStudy
+
+OnTrial = Callable[[int, Mapping[str, Value], float | None, str], None]
+"""Told of every trial that ends: number, point, value (None where it failed), state."""
+
+_OURS = ("study.json", "study.lock", "split.parquet")
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """A study on disk.
+
+    Attributes:
+        output: The folder written.
+        report: Its HTML report; None where another command leads the study and will write it.
+        best: The winner's recipe, None likewise.
+        study: The content of `study.json`.
+    """
+
+    output: Path
+    report: Path | None
+    best: Path | None
+    study: Mapping[str, Any]
+
+
+def tune(
+    recipe: Recipe,
+    space: Space,
+    *,
+    output: Path | None = None,
+    search: Search | None = None,
+    workers: int = 1,
+    seeds: int = 3,
+    storage: str | None = None,
+    study: str | None = None,
+    reporter: Reporter | None = None,
+    on_trial: OnTrial | None = None,
+) -> TuneResult:
+    """Search the space for the best recipe, then measure it on the sealed test split.
+
+    Called again with the same output, it goes on; called elsewhere with the same storage, it
+    joins. The first trial is the recipe itself where the space holds it.
+
+    Args:
+        recipe: Where to start; its `data.path` is set.
+        space: What may change.
+        output: The folder to write; default `runs/tune-<study>`.
+        search: How many trials, chosen and stopped by what, and judged by what.
+        workers: Processes on this machine.
+        seeds: How often winner and starting recipe are trained in the end; 0 leaves it out.
+        storage: `postgresql://...`, or the path of a journal file; default a journal in `output`.
+        study: Its name in the storage; default the recipe's name.
+        reporter: Shown what happens.
+        on_trial: Told of every trial that ends while this command runs.
+
+    Raises:
+        InputError: the data, the recipe, the space or the storage cannot be used, or the study
+            there is another one.
+        StorageError: the storage does not answer, or the output cannot be written.
+        TrainingError: no trial succeeds.
+        DependencyError: Optuna or the database's driver is missing.
+    """
+    require_optuna()
+    start = time.perf_counter()
+    name = study or recipe.name
+    folder = output or Path("runs") / f"tune-{name}"
+    how = search or Search()
+    plan = StudyPlan(
+        **how.model_dump(),
+        recipe=recipe,
+        space=space,
+        study=name,
+        storage=resolve_storage(storage, folder, workers=workers),
+        deadline=None if how.minutes is None else time.time() + 60 * how.minutes,
+    )
+    plan.require_sound()
+    noting = Noting(reporter or Silent())
+    _require_ours(folder)
+    with leading(folder / "study.lock") as leads, _alone_in_sqlite(plan):
+        material = read_material(recipe, noting)
+        with _opened(plan, material) as opened:
+            _search(opened, material, workers, noting, on_trial)
+            if leads:
+                return _conclude(opened, material, folder, seeds, noting, start)
+        noting.say(f"{folder}: the command that leads this study writes its result.")
+        return TuneResult(folder, None, None, {})
+
+
+def _opened(plan: StudyPlan, material: Material) -> OpenStudy:
+    from pneumoscope.workflows.tuning.study import open_study
+
+    return open_study(plan, data=material.fingerprint)
+
+
+def _search(
+    opened: OpenStudy,
+    material: Material,
+    workers: int,
+    reporter: Noting,
+    on_trial: OnTrial | None,
+) -> None:
+    """Run the study's trials, here or as processes."""
+    from pneumoscope.workflows.tuning.crew import crew
+    from pneumoscope.workflows.tuning.worker import Worker
+
+    herald = _Herald(opened, reporter, on_trial)
+    _say_plan(opened, reporter)
+    if workers == 1:
+        Worker(opened, material, reporter).work(herald.look)
+    elif not opened.is_over():
+        with crew(opened.plan, workers, reporter) as hired:
+            hired.watch(herald.look)
+    herald.look()
+
+
+def _conclude(
+    opened: OpenStudy, material: Material, folder: Path, seeds: int, reporter: Noting, start: float
+) -> TuneResult:
+    """Retrain, compare, and write everything."""
+    from pneumoscope.workflows.tuning.final import measure_winner
+    from pneumoscope.workflows.tuning.results import best_record, write_results
+
+    plan = opened.plan
+    best = best_record(opened)
+    if best is None or best.value is None:
+        raise TrainingError(
+            f"study '{plan.study}': no trial was finished. Give more time (--timeout) or trials."
+        )
+    winner = plan.space.apply(plan.recipe, best.params)
+    save_recipe(winner, folder / "best.yaml")
+    reporter.say(f"Best: trial {best.number}, {plan.metric} {best.value:.4f}.")
+    final = None
+    if seeds:
+        split = folder / "split.parquet"
+        save_split(material.catalogue, split)
+        final = measure_winner(
+            winner,
+            plan.recipe,
+            best_trial=best.value,
+            metric=plan.metric,
+            split=split,
+            seeds=seeds,
+            folder=folder / "final",
+            reporter=reporter,
+        )
+        reporter.say(final.words)
+    seconds = time.perf_counter() - start
+    content = write_results(opened, folder, final, data=material.fingerprint, seconds=seconds,
+                            notices=reporter.notices)  # fmt: skip
+    return TuneResult(folder, folder / "tune.html", folder / "best.yaml", content)
+
+
+class _Herald:
+    """Says each trial that ends, whoever ran it, once."""
+
+    def __init__(self, opened: OpenStudy, reporter: Reporter, on_trial: OnTrial | None) -> None:
+        self._opened, self._reporter, self._on_trial = opened, reporter, on_trial
+        self._known = {record.number for record in self._ended()}
+
+    def look(self) -> None:
+        """Say what has ended since."""
+        for record in self._ended():
+            if record.number in self._known:
+                continue
+            self._known.add(record.number)
+            value = "" if record.value is None else f" {record.value:.4f}"
+            why = f" ({record.reason})" if record.reason else ""
+            point = ", ".join(f"{name} {_short(value)}" for name, value in record.params.items())
+            self._reporter.say(f"Trial {record.number}: {record.state}{value}{why}; {point}")
+            if self._on_trial is not None:
+                self._on_trial(record.number, record.params, record.value, record.state)
+
+    def _ended(self) -> list[Any]:
+        from pneumoscope.workflows.tuning.accounts import records
+
+        return [found for found in records(self._opened.trials()) if found.state != "running"]
+
+
+def _say_plan(opened: OpenStudy, reporter: Reporter) -> None:
+    plan = opened.plan
+    done = opened.begun()
+    how = f"{plan.sampler} over {len(plan.space.fields)} fields, pruner {plan.pruner}"
+    kept = f"kept in {shown(plan.storage)}"
+    reporter.say(f"Study '{plan.study}': {plan.budget} trials, {how}, {kept}.")
+    if done:
+        reporter.say(f"Going on: {done} trials were begun before.")
+    if plan.budget < plan.trials:
+        reporter.say(f"The grid has {plan.budget} points: so many trials, not {plan.trials}.")
+
+
+def _short(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _require_ours(folder: Path) -> None:
+    """Refuse a folder that holds something else."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        held = [item.name for item in folder.iterdir()]
+    if held and not any(name in held for name in _OURS):
+        raise StorageError(f"{folder}: holds something else. Choose another --output.")
+
+
+@contextmanager
+def _alone_in_sqlite(plan: StudyPlan) -> Iterator[None]:
+    """Hold an SQLite file for this command alone."""
+    if not plan.storage.startswith("sqlite:///"):
+        yield
+        return
+    with leading(Path(plan.storage.removeprefix("sqlite:///") + ".lock")) as free:
+        if not free:
+            raise StorageError(
+                f"{plan.storage}: another command uses it, and SQLite does not bear several. "
+                "Give postgresql://USER:PASSWORD@HOST/DATABASE, or leave --storage out."
+            )
+        yield

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pneumoscope.cli.benchmark import benchmark
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
 from pneumoscope.cli.recipes import recipes
@@ -192,6 +193,7 @@ def models(
     show_backbones(as_json=as_json)
 
 
+app.command()(benchmark)
 app.command()(compare)
 app.command()(segment)
 app.command()(tune)

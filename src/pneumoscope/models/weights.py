@@ -98,18 +98,33 @@ def _architecture(backbone: str) -> str:
     return backbone.partition(".")[0]
 
 
-def _load_imagenet(network: nn.Module, backbone: str) -> WeightsRecord:
+def require_imagenet(backbone: str) -> Path:
+    """The file with ImageNet weights of `backbone`, fetched from the hub where needed.
+
+    Raises:
+        WeightsError: there are none, or they cannot be fetched.
+    """
     if backbone in SCRATCH:
         raise WeightsError(
             f"model.weights: imagenet; {backbone} is a small network without published weights. "
             "Say weights: none."
         )
+    packaged = _packaged(backbone)
+    return hub.fetched(backbone) if packaged is None else _verified(packaged)[0]
+
+
+def _packaged(backbone: str) -> PackagedWeights | None:
+    """The package that has, or should have, its weights; None where the hub's are taken."""
     packaged = PACKAGED.get(_architecture(backbone))
-    if packaged is not None and (_installed(packaged) or hub.cached(backbone) is None):
-        path, digest = _verified(packaged)
+    wanted = packaged is not None and (_installed(packaged) or hub.cached(backbone) is None)
+    return packaged if wanted else None
+
+
+def _load_imagenet(network: nn.Module, backbone: str) -> WeightsRecord:
+    path, packaged = require_imagenet(backbone), _packaged(backbone)
+    if packaged is not None:
         _load_in_order(network, read_state(path), path)
-        return WeightsRecord("imagenet", digest, packaged.licence)
-    path = hub.fetched(backbone)
+        return WeightsRecord("imagenet", sha256_file(path), packaged.licence)
     _load_by_name(network, hub.read_as_timm(backbone, path), path)
     licence = config_of(network).get("license")
     return WeightsRecord("imagenet", sha256_file(path), str(licence) if licence else None)

@@ -23,7 +23,7 @@ class Views:
     """Makes the views of a run's images.
 
     Attributes:
-        recipe: How views differ (`augment`), the seed, and the grey level around the radiograph.
+        recipe: How views differ (`augment`), their seed, and the grey level around the radiograph.
         references: Ids of the images that histograms are taken from; none where none are drawn.
         histograms: `[reference, 256]`.
     """
@@ -37,11 +37,18 @@ class Views:
         """The maker for these training images."""
         if not recipe.augment.histogram:
             return cls(recipe)
-        ordered = sorted(image_ids, key=lambda name: unit_hash(recipe.seed, "references", name))
+        seed = cls(recipe).seed
+        ordered = sorted(image_ids, key=lambda name: unit_hash(seed, "references", name))
         chosen = tuple(ordered[:_REFERENCES])
         canvases = torch.from_numpy(pixels.pixels(chosen))
         fill = recipe.preprocess.pad_value
         return cls(recipe, chosen, cumulative_histograms(canvases, fill=fill))
+
+    @property
+    def seed(self) -> int:
+        """Of the draws: `augment.seed`, or the recipe's own."""
+        own = self.recipe.augment.seed
+        return self.recipe.seed if own is None else own
 
     def show(self, canvases: Tensor, ids: Sequence[str], view: int | Sequence[int]) -> Tensor:
         """`[image, 1, size, size]` float32 grey levels: each image in its view; view 0 is plain.
@@ -51,7 +58,7 @@ class Views:
             ids: Whose they are.
             view: Of all, or of each.
         """
-        drawn = draw(self.recipe.augment, ids, view=view, seed=self.recipe.seed)
+        drawn = draw(self.recipe.augment, ids, view=view, seed=self.seed)
         histograms = None if self.histograms is None else self.histograms.to(canvases.device)
         return apply(canvases, drawn, fill=self.recipe.preprocess.pad_value, histograms=histograms)
 
@@ -60,4 +67,5 @@ class Views:
         if not view:
             return None
         references = sha256("".join(self.references).encode()) if self.references else None
-        return [self.recipe.augment.model_dump(), self.recipe.seed, view, references]
+        # The seed that counts, whichever field it is from.
+        return [self.recipe.augment.model_dump(exclude={"seed"}), self.seed, view, references]

@@ -1,6 +1,7 @@
 """The public Python API: what a command does, without the command line."""
 
 from pneumoscope.workflows.auditing import AuditResult, audit
+from pneumoscope.workflows.benchmark.run import BenchmarkResult, benchmark
 from pneumoscope.workflows.comparing import CompareResult, compare_runs
 from pneumoscope.workflows.demonstration import demo
 from pneumoscope.workflows.evaluation import evaluate
@@ -10,15 +11,19 @@ from pneumoscope.workflows.results import EvaluateResult, TrainResult
 from pneumoscope.workflows.segmenting import SegmentResult, segment
 from pneumoscope.workflows.showing import show_augmentation
 from pneumoscope.workflows.training import train
+from pneumoscope.workflows.tuning.run import TuneResult, tune
 
 __all__ = [
     "AuditResult",
+    "BenchmarkResult",
     "CompareResult",
     "EvaluateResult",
     "Recomputed",
     "SegmentResult",
     "TrainResult",
+    "TuneResult",
     "audit",
+    "benchmark",
     "compare_runs",
     "demo",
     "evaluate",
@@ -27,4 +32,5 @@ __all__ = [
     "segment",
     "show_augmentation",
     "train",
+    "tune",
 ]

@@ -122,3 +122,6 @@ class AugmentRecipe(Section):
     """Largest part of the canvas that a rectangle of uniform grey covers; drawn from [0, erase]."""
     histogram: Annotated[float, Field(ge=0, le=1)] = 0.0
     """How far, at most, grey levels move towards the histogram of another training image."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Of what is drawn for each view; null takes the recipe's. Runs that share it, and differ in
+    `seed`, see the same views, and share what was computed of them."""

@@ -1,0 +1,1 @@
+"""Benchmark: many backbones under one protocol, and the leaderboard they make."""

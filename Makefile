@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[app,service,tracking,weights,dev]'
+	  --constraint constraints.txt --editable '.[app,service,tracking,tune,tensorboard,weights,dev]'
 	@touch $(STAMP)
 
 demo: install

@@ -1,24 +1,33 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
 
 import pytest
+import yaml
 
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.tracking import tracked_run
+from pneumoscope.tracking.record import load_record
+from pneumoscope.tracking.stores import shown
 from pneumoscope.workflows.results import TrainResult
 
 mlflow = pytest.importorskip("mlflow")
 
 
-def client_of(trained: TrainResult) -> object:
-    return mlflow.MlflowClient(tracking_uri=trained.tracking_uri)
+def everything_below(client: Any, run_id: str, path: str = "") -> set[str]:
+    found: set[str] = set()
+    for item in client.list_artifacts(run_id, path or None):
+        found |= everything_below(client, run_id, item.path) if item.is_dir else {item.path}
+    return found
 
 
 def test_a_training_is_a_run_with_everything(trained: TrainResult) -> None:
@@ -31,16 +40,62 @@ def test_a_training_is_a_run_with_everything(trained: TrainResult) -> None:
     auc = trained.metrics["auc"]
     assert isinstance(auc, dict)
     assert run.data.metrics["test/auc"] == pytest.approx(auc["value"])
-    epochs = client.get_metric_history(trained.run_id, "validation_loss")
+    epochs = client.get_metric_history(trained.run_id, "probe/validation_loss")
     assert [metric.step for metric in epochs] == list(range(1, len(epochs) + 1))
-    names = {item.path for item in client.list_artifacts(trained.run_id)}
-    assert {"report.html", "bundle", "figures", "metrics.json", "recipe.yaml"} <= names
+    assert len(epochs) > 1
+    names = everything_below(client, str(trained.run_id))
+    assert {"report.html", "metrics.json", "recipe.yaml", "predictions.parquet"} <= names
+    assert {"model_card.md", "figures/roc.png"} <= names
+    assert "tracking.json" not in names
+    assert run.data.tags["pneumoscope.complete"] == "true"
+    assert run.data.tags["pneumoscope.precision"] == "float32"
+    assert {"pneumoscope.code", "pneumoscope.machine"} <= set(run.data.tags)
+    assert run.data.tags["mlflow.note.content"].startswith("# ")
 
 
-def test_a_failed_training_is_a_failed_run(tmp_path: Path) -> None:
+def test_an_experiment_is_the_data_and_splits_are_inputs(trained: TrainResult) -> None:
+    client = mlflow.MlflowClient(tracking_uri=trained.tracking_uri)
+    run = client.get_run(trained.run_id)
+    data = trained.metrics["data"]
+    assert client.get_experiment(run.info.experiment_id).name == f"pneumoscope/{data}"
+    told = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
+    assert set(told) == {"data", "train", "validation", "calibration", "test"}
+    assert f"{told['data'].name}@{told['data'].digest}" == data
+    assert len({dataset.digest for dataset in told.values()}) == 5
+    assert json.loads(told["test"].profile)["images"] == trained.metrics["n_images"]
+
+
+def test_the_machine_is_watched(trained: TrainResult) -> None:
+    pytest.importorskip("psutil")
+    client = mlflow.MlflowClient(tracking_uri=trained.tracking_uri)
+    found = client.get_metric_history(trained.run_id, "system/system_memory_usage_megabytes")
+    assert len(found) >= 2
+    assert all(metric.value > 10 for metric in found)
+
+
+def test_the_model_is_kept_without_pickle(trained: TrainResult) -> None:
+    client = mlflow.MlflowClient(tracking_uri=trained.tracking_uri)
+    (model,) = [output.model_id for output in client.get_run(trained.run_id).outputs.model_outputs]
+    place = Path(unquote(urlparse(client.get_logged_model(model).artifact_location).path))
+    names = {file.name for file in place.rglob("*")}
+    assert {"MLmodel", "model.onnx", "input_example.json", "requirements.txt"} <= names
+    every = [file for file in trained.output.parent.rglob("*") if file.is_file()]
+    assert not [file for file in every if file.suffix in (".pkl", ".pickle", ".pt", ".joblib")]
+    assert not [file for file in every if file.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+    signature = yaml.safe_load((place / "MLmodel").read_text())["signature"]
+    assert {column["name"] for column in json.loads(signature["inputs"])} == {"image", "path"}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local store for the whole module: its tables take seconds to make."""
+    return tmp_path_factory.mktemp("store")
+
+
+def test_a_failed_training_is_a_failed_run(local: Path) -> None:
     with (
         pytest.raises(RuntimeError),
-        tracked_run(Recipe(), store=tmp_path, tags={}, reporter=Silent()) as run,
+        tracked_run(Recipe(), store=local, tags={}, reporter=Silent()) as run,
     ):
         raise RuntimeError
     client = mlflow.MlflowClient(tracking_uri=run.uri)
@@ -89,9 +144,9 @@ def test_a_store_that_refuses_costs_a_warning(
     assert time.monotonic() - start < 60
 
 
-def test_a_store_lost_on_the_way_costs_one_warning(tmp_path: Path) -> None:
+def test_a_store_lost_on_the_way_costs_one_warning(local: Path) -> None:
     reporter = Silent()
-    with tracked_run(Recipe(), store=tmp_path, tags={}, reporter=reporter) as run:
+    with tracked_run(Recipe(), store=local, tags={}, reporter=reporter) as run:
         run._client.set_terminated(run.run_id)
         run._client.delete_run(run.run_id)
         run.log_metrics({"a": 1.0})
@@ -99,9 +154,62 @@ def test_a_store_lost_on_the_way_costs_one_warning(tmp_path: Path) -> None:
     assert len([line for line in reporter.warnings if "tracking stopped" in line]) == 1
 
 
-def test_the_environment_is_left_as_it_was(tmp_path: Path) -> None:
+def test_children_name_their_parent(local: Path) -> None:
+    told = Silent()
+    with (
+        tracked_run(Recipe(), store=local, tags={}, reporter=told, kind="benchmark") as top,
+        tracked_run(Recipe(), store=local, tags={}, reporter=told, parent=top.parent) as child,
+    ):
+        child.log_metrics({"a": 1.0})
+    client = mlflow.MlflowClient(tracking_uri=child.uri)
+    assert client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == top.run_id
+    assert client.get_run(top.run_id).data.tags["pneumoscope.kind"] == "benchmark"
+
+
+def test_a_run_that_was_killed_goes_on_as_the_same(local: Path, tmp_path: Path) -> None:
+    ids = []
+    for number in range(2):
+        try:
+            with tracked_run(
+                Recipe(), store=local, tags={}, reporter=Silent(), memory=tmp_path
+            ) as run:
+                ids.append(run.run_id)
+                run.log_metrics({"a": 1.0}, step=number)
+                if not number:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+    assert ids[0] == ids[1]
+    client = mlflow.MlflowClient(tracking_uri=run.uri)
+    assert client.get_run(ids[0]).info.status == "FINISHED"
+    assert {m.step for m in client.get_metric_history(ids[0], "a")} == {0, 1}
+    record = load_record(tmp_path)
+    assert record is not None
+    assert {p.step for p in record.metrics if p.name == "a"} == {0, 1}
+
+
+def test_more_parameters_than_one_request_takes(local: Path) -> None:
+    many = {f"p{number}": "x" * (7000 if number == 3 else 3) for number in range(250)}
+    reporter = Silent()
+    with tracked_run(Recipe(), store=local, tags={}, reporter=reporter) as run:
+        run.log_params(many)
+        run.log_metrics({"odd (name)": 1.0, "nan": float("nan")})
+    assert not reporter.warnings
+    found = mlflow.MlflowClient(tracking_uri=run.uri).get_run(run.run_id).data
+    assert set(many) <= set(found.params)
+    assert len(found.params["p3"]) == 6000
+    assert found.metrics["odd _name_"] == 1.0
+    assert "nan" not in found.metrics
+
+
+def test_addresses_are_shown_without_passwords() -> None:
+    assert shown("http://ada:secret@host:5000/x") == "http://host:5000/x"
+    assert shown("sqlite:////tmp/a@b/mlflow.db") == "sqlite:////tmp/a@b/mlflow.db"
+
+
+def test_the_environment_is_left_as_it_was(local: Path) -> None:
     before = dict(os.environ)
-    with tracked_run(Recipe(), store=tmp_path, tags={}, reporter=Silent()):
+    with tracked_run(Recipe(), store=local, tags={}, reporter=Silent()):
         assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     changed = {k for k in os.environ if os.environ[k] != before.get(k)} - {"PYTEST_CURRENT_TEST"}
     assert not {name for name in changed if name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")}

@@ -15,8 +15,10 @@ from typer.core import TyperGroup
 from pneumoscope.cli.benchmark import benchmark
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
+from pneumoscope.cli.promote import promote
 from pneumoscope.cli.recipes import recipes
 from pneumoscope.cli.segment import segment
+from pneumoscope.cli.sync import sync
 from pneumoscope.cli.tune import tune
 from pneumoscope.core.errors import PneumoscopeError, PredictionsError
 
@@ -195,7 +197,9 @@ def models(
 
 app.command()(benchmark)
 app.command()(compare)
+app.command()(promote)
 app.command()(segment)
+app.command()(sync)
 app.command()(tune)
 app.add_typer(recipes)
 

@@ -1,5 +1,8 @@
 """Runs kept in MLflow. Nothing but workflows imports this room, and MLflow is only in here."""
 
+from pneumoscope.tracking.naming import epoch_metrics
+from pneumoscope.tracking.offline import Synced, sync
+from pneumoscope.tracking.record import DataInput, Parent
 from pneumoscope.tracking.runs import TrackedRun, tracked_run
 
-__all__ = ["TrackedRun", "tracked_run"]
+__all__ = ["DataInput", "Parent", "Synced", "TrackedRun", "epoch_metrics", "sync", "tracked_run"]

@@ -26,7 +26,7 @@ from pneumoscope.evaluation.rules import Rules
 from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
 from pneumoscope.reporting.report import ReportInput
-from pneumoscope.tracking import TrackedRun, tracked_run
+from pneumoscope.tracking import TrackedRun, epoch_metrics, tracked_run
 from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World, joined_world
 from pneumoscope.training.plan import Epoch
@@ -45,6 +45,7 @@ from pneumoscope.workflows.evidence import Inquiry, gather
 from pneumoscope.workflows.exporting import export, rows_of
 from pneumoscope.workflows.prepare import Prepared, prepare
 from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.tracked_data import data_inputs, precision_tags
 from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, folder_of, unfinished
 
 QUICK: Mapping[str, int] = {
@@ -123,12 +124,19 @@ def _lead(
         prepared, labels = _prepare(recipe, reporter)
         begun.require_data(_state_of(prepared))
         world.wait()
-        tags = {"data": fingerprint(prepared.catalogue)}
-        with tracked_run(recipe, store=folder.parent, tags=tags, reporter=reporter) as run:
+        with tracked_run(
+            recipe,
+            store=folder.parent,
+            tags={"data": fingerprint(prepared.catalogue)},
+            reporter=reporter,
+            inputs=data_inputs(Path(str(recipe.data.path)), prepared.catalogue),
+            memory=begun.folder,
+        ) as run:
             trained = _train(recipe, prepared, labels, begun, world, run, reporter)
             bundle, rules = export(recipe, prepared, labels, trained, reporter)
             metrics = _write(stage, recipe, prepared, trained, bundle, rules, reporter)
-            run.log_metrics(_flat(metrics))
+            run.set_tags(precision_tags(trained))
+            run.log_results(metrics)
             run.log_folder(stage)
     world.wait()
     return TrainResult(
@@ -207,8 +215,7 @@ def _train(
     reporter: Reporter,
 ) -> Trained:
     def on_epoch(epoch: Epoch) -> None:
-        values = {k: float(v) for k, v in asdict(epoch).items() if k not in ("phase", "epoch")}
-        run.log_metrics({f"{epoch.phase}/{k}": v for k, v in values.items()}, step=epoch.epoch)
+        run.log_metrics(epoch_metrics(asdict(epoch)), step=epoch.epoch)
 
     trained = train_classifier(
         recipe,
@@ -322,17 +329,3 @@ def _card(recipe: Recipe, bundle: Bundle, measured: Measured, catalogue: pl.Data
             provenance=bundle.spec.provenance,
         )
     )
-
-
-def _flat(metrics: Mapping[str, object]) -> dict[str, float]:
-    """Value and interval of every defined metric, as MLflow wants them."""
-    flat: dict[str, float] = {}
-    for name, entry in metrics.items():
-        if isinstance(entry, dict) and entry.get("value") is not None:
-            flat |= {f"test/{name}": entry["value"]}
-            flat |= {
-                f"test/{name}/{end}": entry[end]
-                for end in ("low", "high")
-                if entry[end] is not None
-            }
-    return flat

@@ -1,0 +1,70 @@
+"""The bundle as an MLflow model: `mlflow models predict` loads this module, and no pickle.
+
+Input: a table with a column `image` (the bytes of a radiograph file in base64) and/or `path` (a
+file the serving process can read). Output: a row per row, as the contract of `predict` says.
+
+MLflow's own binary type is not used for `image`: it allows no row without one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.bundle.predictor import Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGE, PATH = "image", "path"
+TEXTS = ("label", "decision", "reason")
+"""Columns of the answer before the probabilities."""
+
+
+class RadiographModel:
+    """Answers tables of radiographs.
+
+    Args:
+        bundle: Its folder.
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        self.predictor = Predictor.open(bundle)
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        """`label`, `decision`, `reason` and `probability:<label>` of every row."""
+        import pandas as pd
+
+        del params
+        labels = self.predictor.labels
+        columns = [*TEXTS, *(f"probability:{label}" for label in labels)]
+        with tempfile.TemporaryDirectory(prefix="pneumoscope-") as folder:
+            paths = [
+                _file(row, Path(folder) / f"image-{number}")
+                for number, row in enumerate(model_input.to_dict("records"), start=1)
+            ]
+            rows = [answer.row(labels) for answer in self.predictor.predict_many(paths)]
+        table = pd.DataFrame([{name: row[name] for name in columns} for row in rows])
+        return table.reindex(columns=columns)
+
+
+def _file(row: dict[str, Any], place: Path) -> Path:
+    """The file of one row; a row without one, or not in base64, is answered as unreadable."""
+    content, path = row.get(IMAGE), row.get(PATH)
+    if isinstance(content, str) and content:
+        try:
+            content = base64.b64decode("".join(content.split()), validate=True)
+        except (binascii.Error, ValueError):
+            content = b"not base64"
+    if isinstance(content, bytes | bytearray):
+        place.write_bytes(content)
+        return place
+    return Path(path) if isinstance(path, str) and path else place
+
+
+def _load_pyfunc(data_path: str) -> RadiographModel:
+    """The model of the bundle at `data_path`, as MLflow's pyfunc flavour asks for it."""
+    return RadiographModel(Path(data_path))

@@ -1,0 +1,239 @@
+"""Promote: a run becomes the champion if it passes the gates, and the registry says why."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pneumoscope.bundle.archive import ONNX, WEIGHTS, open_bundle
+from pneumoscope.core.errors import InputError, PredictionsError, StorageError
+from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.evaluation.comparison import Comparison, compare
+from pneumoscope.evaluation.predictions import Predictions, load_predictions, read_table
+from pneumoscope.tracking.models import Version, check_name, fetch_file
+from pneumoscope.tracking.offline import sync
+from pneumoscope.tracking.promotion import BYTES, current_champion, set_champion
+from pneumoscope.tracking.stores import Store, choose_store
+
+METRIC = "auc"
+"""What champion and challenger are compared by, with DeLong's test."""
+
+_FILES = ("recipe.yaml", "metrics.json", "predictions.parquet", "bundle")
+_ASSESSMENT = "assessment.json"
+_PREDICTIONS = "predictions.parquet"
+_MODEL_ID = "pneumoscope.model_id"
+_OVERRIDE = "pneumoscope.override"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of promotion.
+
+    Attributes:
+        name: `verdict` or `champion`.
+        passed: Whether it is met.
+        sentence: What was found.
+    """
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class PromoteResult:
+    """What promoting did.
+
+    Attributes:
+        name: The registered model.
+        version: Its version that is champion now.
+        uri: The store's address without credentials.
+        gates: What was asked, and what was found.
+        override: Why gates were passed over, None where all were passed.
+        replaced: The version that was champion before, None where there was none or it is the same.
+        changed: Whether another version is champion now.
+    """
+
+    name: str
+    version: int
+    uri: str
+    gates: tuple[Gate, ...]
+    override: str | None
+    replaced: int | None
+    changed: bool
+
+
+def promote(
+    run: Path,
+    *,
+    name: str,
+    override: str | None = None,
+    uri: str | None = None,
+    who: str | None = None,
+    reporter: Reporter | None = None,
+) -> PromoteResult:
+    """Make a run's model the champion of this name.
+
+    The gates: no red verdict in its assessment; and on the same test images, significantly better
+    than the present champion, or a statistical tie with a smaller bundle.
+
+    Args:
+        run: A folder that `train` wrote.
+        name: Of the registered model.
+        override: A reason to promote although a gate is not passed; it is kept in the registry.
+        uri: The store; default `MLFLOW_TRACKING_URI`, else the SQLite store beside the run.
+        who: Kept in the registry; default the tracking user, else the account.
+        reporter: Shown what happens.
+
+    Raises:
+        InputError: no run folder, or a gate is not passed.
+        StorageError: the store cannot be reached or refuses.
+    """
+    shown = reporter or Silent()
+    _require_run(run)
+    check_name(name)
+    if override is not None and not override.strip():
+        raise InputError("--override '': is no reason. Say why the gates may be passed over.")
+    store = choose_store(uri, run.parent)
+    bundle = open_bundle(run / "bundle")
+    champion = current_champion(store, name)
+    if champion is not None and champion.tags.get(_MODEL_ID) == bundle.model_id:
+        shown.say(f"{name}: version {champion.number} is this model and is champion already.")
+        return PromoteResult(name, champion.number, store.shown, (), None, None, changed=False)
+    size = _bundle_bytes(bundle.files)
+    gates = (_verdict_gate(run), _champion_gate(run, store, champion, size))
+    _require_passed(run, gates, override, shown)
+    told = sync(run, uri=store.uri, reporter=shown)[0]
+    failed = any(not gate.passed for gate in gates)
+    facts = {
+        _MODEL_ID: bundle.model_id,
+        BYTES: str(size),
+        **{f"pneumoscope.gate.{gate.name}": gate.sentence for gate in gates},
+        **({_OVERRIDE: str(override)} if failed else {}),
+    }
+    why = "; ".join(gate.sentence for gate in gates) + (f"; override: {override}" if failed else "")
+    version = set_champion(store, name, told.run_id, who=who or _account(), why=why, facts=facts)
+    shown.say(f"{name}: version {version.number} is champion: {why}.")
+    return PromoteResult(
+        name=name,
+        version=version.number,
+        uri=store.shown,
+        gates=gates,
+        override=override if failed else None,
+        replaced=champion.number if champion and champion.number != version.number else None,
+        changed=True,
+    )
+
+
+def _require_run(run: Path) -> None:
+    missing = [name for name in _FILES if not (run / name).exists()]
+    if missing:
+        raise InputError(
+            f"{run}: {missing[0]} is missing, so this is no training. Give a folder train wrote."
+        )
+
+
+def _require_passed(
+    run: Path, gates: Sequence[Gate], override: str | None, reporter: Reporter
+) -> None:
+    failed = [gate.sentence for gate in gates if not gate.passed]
+    if failed and override is None:
+        raise InputError(
+            f"{run}: not promoted: {'; '.join(failed)}. Train a better one, or say why it may be "
+            'champion all the same: --override "reason".'
+        )
+    for sentence in failed:
+        reporter.warn(f"passed over by override: {sentence}.")
+
+
+def _verdict_gate(run: Path) -> Gate:
+    """No red verdict; a run whose assessment was never written does not pass."""
+    file = run / _ASSESSMENT
+    if not file.is_file():
+        return Gate("verdict", passed=False, sentence=f"{_ASSESSMENT} is missing from the run")
+    try:
+        verdict = json.loads(file.read_text(encoding="utf8"))["verdict"]
+        red = [item for item in verdict if item["colour"] == "red"]
+        words = "; ".join(_red_words(item) for item in red)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file}: holds no verdict ({error}). Evaluate the run again.") from error
+    if red:
+        return Gate("verdict", passed=False, sentence=f"{len(red)} red: {words}")
+    return Gate("verdict", passed=True, sentence=f"no red among {len(verdict)} verdicts")
+
+
+def _red_words(item: Mapping[str, Any]) -> str:
+    return str(item.get("sentence") or item["item"]).rstrip(".")
+
+
+def _champion_gate(run: Path, store: Store, champion: Version | None, size: int) -> Gate:
+    """Better than the champion on the same test images, or as good and smaller."""
+    if champion is None:
+        return Gate("champion", passed=True, sentence="there was no champion")
+    before = f"champion (version {champion.number})"
+    try:
+        found = _compared(run, store, champion, before)
+    except (PredictionsError, StorageError) as error:
+        reason = str(error).rstrip(".")
+        sentence = f"cannot be compared with the {before} ({reason})"
+        return Gate("champion", passed=False, sentence=sentence)
+    words = found.words()
+    if found.verdict == "better":
+        return Gate("champion", passed=found.better != before, sentence=words)
+    if found.verdict == "undecided":
+        return Gate("champion", passed=False, sentence=words)
+    return _smaller(words, size, int(champion.tags.get(BYTES, 0)))
+
+
+def _smaller(words: str, size: int, before: int) -> Gate:
+    sizes = f"{size / 1e6:.1f} MB against {before / 1e6:.1f} MB"
+    passed = size < before
+    verb = "and smaller" if passed else "and not smaller"
+    return Gate("champion", passed=passed, sentence=f"{words}, {verb}: {sizes}")
+
+
+def _compared(run: Path, store: Store, champion: Version, name: str) -> Comparison:
+    challenger = read_table(load_predictions(run / _PREDICTIONS))
+    with tempfile.TemporaryDirectory(prefix="pneumoscope-") as folder:
+        file = fetch_file(store, champion.run_id, _PREDICTIONS, Path(folder))
+        before = _in_order(read_table(load_predictions(file)), challenger.labels)
+    return compare({run.name: challenger, name: before}, metrics=(METRIC,))[0]
+
+
+def _in_order(model: Predictions, labels: tuple[str, ...]) -> Predictions:
+    """The same predictions with their labels in another's order."""
+    if model.labels == labels or sorted(model.labels) != sorted(labels):
+        return model
+    places = [model.labels.index(label) for label in labels]
+    return replace(
+        model,
+        labels=labels,
+        truth=_positions(places)[model.truth],
+        logits=model.logits[:, places],
+        probabilities=model.probabilities[:, places],
+    )
+
+
+def _positions(places: Sequence[int]) -> Any:
+    import numpy as np
+
+    return np.argsort(np.asarray(places))
+
+
+def _bundle_bytes(files: Mapping[str, bytes]) -> int:
+    return len(files[ONNX]) + len(files[WEIGHTS])
+
+
+def _account() -> str:
+    if named := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        return named
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"

@@ -1,0 +1,279 @@
+"""Import from run folders, registered models, promotion: one local store for all."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from pneumoscope.bundle.archive import open_bundle
+from pneumoscope.core.errors import InputError, StorageError
+from pneumoscope.core.progress import Silent
+from pneumoscope.core.types import FloatArray
+from pneumoscope.evaluation.calibration import softmax
+from pneumoscope.tracking import sync
+from pneumoscope.tracking.models import champion_of, resolve
+from pneumoscope.tracking.promotion import promotions
+from pneumoscope.tracking.stores import local_store
+from pneumoscope.workflows.promoting import PromoteResult, promote
+from pneumoscope.workflows.results import TrainResult
+
+mlflow = pytest.importorskip("mlflow")
+
+GREEN = [{"item": "calibration", "colour": "green", "value": 0, "threshold": 1, "sentence": "ok."}]
+RED = [
+    {"item": "shortcut", "colour": "red", "value": 1, "threshold": 0, "sentence": "Size tells it."}
+]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Run folders and the store beside them.
+
+    Attributes:
+        folder: Of both.
+        first: The run folder imported and promoted first.
+        promoted: What promoting it did.
+    """
+
+    folder: Path
+    first: Path
+    promoted: PromoteResult
+
+    @property
+    def client(self) -> Any:
+        return mlflow.MlflowClient(tracking_uri=local_store(self.folder).uri)
+
+
+def assessed(folder: Path, verdict: list[dict[str, object]]) -> Path:
+    (folder / "assessment.json").write_text(json.dumps({"verdict": verdict}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shelf(trained: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """A store that was lost: only a run folder without its record is left of it."""
+    root = tmp_path_factory.mktemp("shelf")
+    first = root / "first"
+    shutil.copytree(trained.output, first)
+    (first / "tracking.json").unlink()
+    assessed(first, GREEN)
+    informed(first)
+    return Shelf(root, first, promote(first, name="chest", who="Ada"))
+
+
+@pytest.fixture
+def challenger(shelf: Shelf, tmp_path: Path) -> Callable[[float], Path]:
+    """A run of another model on the same images, its logits those of the first times a factor."""
+
+    def make(factor: float) -> Path:
+        folder = tmp_path / "challenger"
+        shutil.copytree(shelf.first, folder, ignore=shutil.ignore_patterns("bundle", "tracking*"))
+        bundle = open_bundle(shelf.first / "bundle")
+        bundle.revised(temperature=2.0 + factor / 100).save(folder / "bundle")
+        scaled(folder, factor)
+        return folder
+
+    return make
+
+
+def informed(folder: Path) -> None:
+    """Predictions that mostly know the label: the phantoms' own network is too small to."""
+    table = pl.read_parquet(folder / "predictions.parquet")
+    names = [name for name in table.columns if name.startswith("logit:")]
+    noise = np.random.default_rng(0).normal(size=(table.height, len(names)))
+    truth = np.stack([(table["label"] == n.removeprefix("logit:")).to_numpy() for n in names])
+    replaced(folder, 1.5 * truth.T + 1.2 * noise)
+
+
+def scaled(folder: Path, factor: float) -> None:
+    table = pl.read_parquet(folder / "predictions.parquet")
+    names = [name for name in table.columns if name.startswith("logit:")]
+    replaced(folder, table.select(names).to_numpy() * factor)
+
+
+def replaced(folder: Path, logits: FloatArray) -> None:
+    table = pl.read_parquet(folder / "predictions.parquet")
+    names = [name for name in table.columns if name.startswith("logit:")]
+    shares = softmax(logits, temperature=1.0)
+    for place, name in enumerate(names):
+        share = name.replace("logit:", "probability:")
+        table = table.with_columns(
+            pl.Series(name, logits[:, place], dtype=table[name].dtype),
+            pl.Series(share, shares[:, place], dtype=table[share].dtype),
+        )
+    table.write_parquet(folder / "predictions.parquet")
+
+
+def test_a_lost_store_is_made_anew_from_run_folders(shelf: Shelf, trained: TrainResult) -> None:
+    before = mlflow.MlflowClient(tracking_uri=trained.tracking_uri).get_run(trained.run_id)
+    champion = champion_of("chest", runs=shelf.folder)
+    assert champion is not None
+    after = shelf.client.get_run(champion.run_id)
+    assert after.info.status == "FINISHED"
+    ours = {k: v for k, v in before.data.metrics.items() if not k.startswith("system/")}
+    assert ours.keys() == after.data.metrics.keys()
+    assert all(after.data.metrics[name] == pytest.approx(ours[name], abs=1e-6) for name in ours)
+    written = {"compute.precision", "compute.engine"}
+    assert before.data.params.keys() - written == after.data.params.keys() - written
+    losses = shelf.client.get_metric_history(champion.run_id, "probe/train_loss")
+    assert len(losses) == pl.read_csv(shelf.first / "history.csv").height
+    names = {item.path for item in shelf.client.list_artifacts(champion.run_id)}
+    assert {"report.html", "figures", "predictions.parquet", "recipe.yaml"} <= names
+    assert [one.state for one in sync(shelf.folder)] == ["there"]
+    (shelf.first / "tracking.json").unlink()
+    assert [one.state for one in sync(shelf.folder)] == ["there"]
+
+
+def test_who_when_and_why_are_in_the_registry(shelf: Shelf) -> None:
+    assert (shelf.promoted.version, shelf.promoted.changed) == (1, True)
+    (entry,) = [one for one in promotions(local_store(shelf.folder), "chest") if one.version == 1]
+    assert entry.who == "Ada"
+    assert entry.when.startswith("20")
+    assert entry.why == "no red among 1 verdicts; there was no champion"
+    again = promote(shelf.first, name="chest")
+    assert (again.version, again.changed) == (1, False)
+
+
+def test_a_champion_is_fetched_by_its_address(shelf: Shelf, fresh_cache: Path) -> None:
+    found = resolve("models:/chest@champion", runs=shelf.folder)
+    assert open_bundle(found).model_id == open_bundle(shelf.first / "bundle").model_id
+    assert resolve("models:/chest/1", runs=shelf.folder) == found
+    (found / "model.onnx").write_bytes(b"changed")
+    again = resolve("models:/chest@champion", runs=shelf.folder)
+    assert open_bundle(again).model_id == open_bundle(shelf.first / "bundle").model_id
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("models:/chest@absent", "has no such model"),
+        ("models:/absent@champion", "has no such model"),
+        ("models:/chest/99", "has no such model"),
+        ("models:/chest", "is no registered model"),
+        ("models:/a'b@c", "model name"),
+    ],
+)
+def test_an_address_that_names_nothing(shelf: Shelf, address: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        resolve(address, runs=shelf.folder)
+
+
+def test_mlflow_itself_answers_with_the_champion(shelf: Shelf, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.full((80, 60), 99, dtype=np.uint8)).save(picture)
+    content = base64.b64encode(picture.read_bytes()).decode()
+    rows = {
+        "columns": ["image", "path"],
+        "data": [[content, None], [None, str(picture)], ["?", None]],
+    }
+    (tmp_path / "in.json").write_text(json.dumps({"dataframe_split": rows}))
+    subprocess.run(
+        [
+            sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local",
+            "-m", "models:/chest@champion", "-i", str(tmp_path / "in.json"),
+            "-o", str(tmp_path / "out.json"),
+        ],
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": local_store(shelf.folder).uri,
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        check=True, capture_output=True,
+    )  # fmt: skip
+    first, second, third = json.loads((tmp_path / "out.json").read_text())["predictions"]
+    assert third["decision"] == "unreadable"
+    assert str(tmp_path) not in third["reason"]
+    assert first == second
+    assert first["decision"] == "answer"
+    assert first[f"probability:{first['label']}"] >= 0.5
+
+
+def test_a_run_without_assessment_needs_a_reason(
+    shelf: Shelf, challenger: Callable[[float], Path]
+) -> None:
+    folder = challenger(1.0)
+    (folder / "assessment.json").unlink()
+    with pytest.raises(InputError, match=r"assessment\.json is missing.*--override"):
+        promote(folder, name="alone", uri=local_store(shelf.folder).uri)
+
+
+def test_red_a_tie_and_worse_are_refused(shelf: Shelf, challenger: Callable[[float], Path]) -> None:
+    uri = local_store(shelf.folder).uri
+    folder = challenger(1.0)
+    with pytest.raises(InputError, match=r"statistical tie.*and not smaller"):
+        promote(folder, name="chest", uri=uri)
+    assessed(folder, RED)
+    with pytest.raises(InputError, match=r"1 red: Size tells it; .*tie"):
+        promote(folder, name="chest", uri=uri)
+    assessed(folder, GREEN)
+    scaled(folder, -1.0)
+    with pytest.raises(InputError, match=r"champion .version 1. is better than challenger in AUC"):
+        promote(folder, name="chest", uri=uri)
+    table = pl.read_parquet(folder / "predictions.parquet")
+    table.head(20).write_parquet(folder / "predictions.parquet")
+    with pytest.raises(InputError, match="cannot be compared with the champion"):
+        promote(folder, name="chest", uri=uri)
+    with pytest.raises(InputError, match="is no reason"):
+        promote(folder, name="chest", uri=uri, override=" ")
+    champion = champion_of("chest", uri=uri)
+    assert champion is not None
+    assert champion.number == 1
+
+
+def test_a_tie_that_is_smaller_and_an_override_are_promoted(
+    shelf: Shelf, challenger: Callable[[float], Path]
+) -> None:
+    store = local_store(shelf.folder)
+    weak = shelf.folder / "weak"
+    shutil.move(challenger(-1.0), weak)
+    done = promote(weak, name="other", uri=store.uri)
+    assert (done.version, done.override) == (1, None)
+    assessed(shelf.first, RED)
+    reporter = Silent()
+    try:
+        better = promote(
+            shelf.first, name="other", uri=store.uri, override="trial only", reporter=reporter
+        )
+    finally:
+        assessed(shelf.first, GREEN)
+    assert (better.version, better.replaced, better.override) == (2, 1, "trial only")
+    assert any("Size tells it" in line for line in reporter.warnings)
+    entries = promotions(store, "other")
+    assert {entry.version: entry.replaced is None for entry in entries} == {1: False, 2: True}
+    assert any("override: trial only" in entry.why for entry in entries)
+    shelf.client.set_model_version_tag("other", "2", "pneumoscope.bundle_bytes", str(10**9))
+    tie = shelf.folder / "tie"
+    shutil.copytree(weak, tie, ignore=shutil.ignore_patterns("tracking.json"))
+    scaled(tie, -1.0)
+    last = promote(tie, name="other", uri=store.uri)
+    assert "and smaller" in last.gates[1].sentence
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is missing, so this is no training"):
+        promote(tmp_path, name="chest")
+    with pytest.raises(InputError, match="holds no run"):
+        sync(tmp_path)
+    (tmp_path / "tracking.json").write_text("{}")
+    with pytest.raises(InputError, match="is no record of a run"):
+        sync(tmp_path)
+
+
+def test_a_store_that_is_not_there(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StorageError, match="tracking store refuses"):
+        sync(shelf.first, uri="http://127.0.0.1:9")

@@ -18,7 +18,7 @@ from pneumoscope.core.errors import (
     StorageError,
 )
 from pneumoscope.core.progress import Silent
-from pneumoscope.core.recipe import Recipe, load_recipe, override
+from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe, Recipe, load_recipe, override
 from pneumoscope.evaluation.predictions import load_predictions
 from pneumoscope.workflows import demonstration as demo_module
 from pneumoscope.workflows.evaluation import evaluate
@@ -28,8 +28,10 @@ from pneumoscope.workflows.training import train
 
 CONTRACT = {
     "recipe.yaml", "split.parquet", "catalogue.parquet", "predictions.parquet", "metrics.json",
-    "history.csv", "report.html", "model_card.md", "bundle", "figures",
+    "history.csv", "report.html", "model_card.md", "bundle", "figures", "assessment.json",
+    "calibration.parquet", "conditions.parquet", "saliency.parquet", "tracking.json",
 }  # fmt: skip
+PLAIN = EvaluateRecipe(resamples=100, audit=AuditRecipe(enabled=False))
 
 
 def test_a_run_folder_is_the_contract(trained: TrainResult) -> None:
@@ -89,9 +91,10 @@ def test_evaluate_repeats_the_trainings_own_test(
         target = tmp_path / "data" / path.lower()
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(phantoms / path, target)
-    result = evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "out")
+    result = evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "out", settings=PLAIN)
     assert {p.name for p in result.output.iterdir()} == {
-        "predictions.parquet", "metrics.json", "report.html", "figures",
+        "predictions.parquet", "metrics.json", "report.html", "figures", "assessment.json",
+        "calibration.parquet",
     }  # fmt: skip
     for name in ("accuracy", "brier", "log_loss"):
         ours, theirs = result.metrics[name], trained.metrics[name]
@@ -108,13 +111,12 @@ def test_labels_of_other_names_are_mapped_or_refused(
     with pytest.raises(LabelError, match=r"label 'No_findings': unknown.*--map"):
         evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    settings = Recipe().evaluate.model_copy(update={"resamples": 100})
     result = evaluate(
         trained.bundle,
         tmp_path / "data",
         output=tmp_path / "b",
         label_map={"No_findings": "NORMAL", "pneumonia": "PNEUMONIA"},
-        settings=settings,
+        settings=PLAIN,
     )
     assert result.metrics["labels"] == ["NORMAL", "PNEUMONIA"]
     with pytest.raises(LabelError, match="the folder gives none"):
@@ -239,7 +241,7 @@ def test_evaluating_on_the_training_data_is_said(
     trained: TrainResult, phantoms: Path, tmp_path: Path
 ) -> None:
     reporter = Silent()
-    evaluate(trained.bundle, phantoms, output=tmp_path / "out", reporter=reporter)
+    evaluate(trained.bundle, phantoms, output=tmp_path / "out", settings=PLAIN, reporter=reporter)
     assert any("images the bundle was trained on" in line for line in reporter.warnings)
 
 

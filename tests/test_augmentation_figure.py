@@ -84,9 +84,10 @@ def test_words_name_every_part_that_is_on_and_no_other() -> None:
         "histogram matching up to 80%, gamma 1.3, contrast 1.25, brightness ±15%, "
         "blur up to 8 px, JPEG quality from 55, noise up to 64 grey levels, erased up to 30%"
     )
-    off = AugmentRecipe.model_validate(dict.fromkeys(AugmentRecipe.model_fields, 0))
+    parts = [field for field in AugmentRecipe.model_fields if field != "seed"]
+    off = AugmentRecipe.model_validate(dict.fromkeys(parts, 0))
     assert augmentation_words(off) == "nothing: every part is switched off"
-    for field in AugmentRecipe.model_fields:
+    for field in parts:
         assert augmentation_words(off.model_copy(update={field: 0.5})).count(",") == 0
         assert "nothing" not in augmentation_words(off.model_copy(update={field: 0.5}))
 

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pneumoscope.core.association import cramers_v
 from pneumoscope.core.errors import InputError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import PreprocessRecipe
@@ -21,7 +22,7 @@ from pneumoscope.data.audit.data import FILES_SCHEMA, AuditData
 from pneumoscope.data.audit.issues import SEVERITIES, Issue
 from pneumoscope.data.audit.label_checks import disagreement
 from pneumoscope.data.audit.metadata_checks import disagrees
-from pneumoscope.data.audit.predictability import cramers_v, macro_auc, predictability
+from pneumoscope.data.audit.predictability import macro_auc, predictability
 from pneumoscope.data.audit.registry import CHECKS, failed, run_checks
 from pneumoscope.data.audit.statistics import SCHEMA as STATISTICS
 from pneumoscope.data.audit.statistics import image_statistics

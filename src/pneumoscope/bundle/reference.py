@@ -98,11 +98,12 @@ def read_reference(content: bytes, *, labels: int) -> Reference:
         raise _refused(f"is no safetensors ({error})") from error
     for name, kind in _TYPES.items():
         if name not in arrays or arrays[name].dtype != kind:
-            raise _refused(f"{name} is missing or not {np.dtype(kind)}")
+            raise _refused(f"{name} is missing or not {np.dtype(kind)}, as it has to be")
     found = [arrays.pop(name) for name in _TYPES]
     logits, truth, patients = found
     if logits.shape != (len(truth), labels) or truth.shape != patients.shape or truth.ndim != 1:
-        raise _refused(f"shapes {[list(one.shape) for one in found]}")
+        shapes = ", ".join(str(list(one.shape)) for one in found)
+        raise _refused(f"shapes {shapes}; allowed: [image, {labels}], [image], [image]")
     if not np.isfinite(logits).all() or ((truth < 0) | (truth >= labels)).any():
         raise _refused("logits are not finite, or a label is outside the label set")
     training = {name.removeprefix("training/"): values for name, values in arrays.items()}

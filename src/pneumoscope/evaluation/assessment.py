@@ -89,7 +89,9 @@ def assess(tables: Tables, metrics: Mapping[str, object], rules: Rules) -> dict[
         "shift": shift_section(calibration, predictions, rules),
         "conditions": conditions,
         "corruptions": corruptions,
-        "sources": None if sources is None else summarise_sources(sources, **drawing),
+        "sources": None
+        if sources is None
+        else summarise_sources(sources, confidence_level=rules.confidence_level),
         "saliency": None if saliency is None else summarise_saliency(saliency, **drawing),
     }
     return {**sections, "verdict": judge(metrics, sections)}

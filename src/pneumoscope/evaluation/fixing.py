@@ -22,7 +22,7 @@ from pneumoscope.evaluation.operating_point import (
 )
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.evaluation.recalibration import choose_calibrator, fit_calibrator
-from pneumoscope.evaluation.rules import Rules
+from pneumoscope.evaluation.rules import Rules, asked
 from pneumoscope.evaluation.selective_threshold import SelectiveThreshold, threshold_for_risk
 
 _NORMAL = frozenset({
@@ -52,14 +52,7 @@ def fix_rules(predictions: Predictions, recipe: EvaluateRecipe, *, seed: int) ->
         operating_points=_points(calibrated, labels, recipe),
         conformal=_conformal(calibrated, recipe),
         selective=_selective(calibrated, recipe, seed),
-        label_of_interest=recipe.label_of_interest,
-        prevalence=recipe.prevalence,
-        groups=recipe.groups,
-        age_edges=recipe.age_edges,
-        resamples=recipe.resamples,
-        confidence_level=recipe.confidence_level,
-        permutations=recipe.permutations,
-        seed=seed,
+        **asked(recipe, seed=seed),
     )
 
 

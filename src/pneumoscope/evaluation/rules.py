@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pneumoscope.core.errors import BundleError
+from pneumoscope.core.recipe import EvaluateRecipe
 from pneumoscope.evaluation.calibrator import Calibrator, temperature_calibrator
 from pneumoscope.evaluation.conformal import Conformal
 from pneumoscope.evaluation.operating_point import OperatingPoint
@@ -85,6 +86,15 @@ class Rules:
             "groups": tuple(content["groups"]),
             "age_edges": tuple(content["age_edges"]),
         })  # fmt: skip
+
+
+def asked(recipe: EvaluateRecipe, *, seed: int) -> dict[str, Any]:
+    """The fields of `Rules` that a recipe says outright, whatever the calibration split holds."""
+    names = (
+        "label_of_interest", "prevalence", "groups", "age_edges", "resamples", "confidence_level",
+        "permutations",
+    )  # fmt: skip
+    return {name: getattr(recipe, name) for name in names} | {"seed": seed}
 
 
 def selective_json(threshold: SelectiveThreshold | None) -> dict[str, object] | None:

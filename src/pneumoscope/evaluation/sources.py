@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pneumoscope.core.association import cramers_v
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.types import FloatArray, IntArray
 from pneumoscope.evaluation.delong import delong_interval, delong_mean
@@ -41,22 +42,14 @@ class _Read:
     inside: NDArray[np.float64]
 
 
-def summarise_sources(
-    table: pl.DataFrame,
-    *,
-    resamples: int = 2000,  # noqa: ARG001
-    confidence_level: float = 0.95,
-    seed: int = 0,  # noqa: ARG001
-) -> dict[str, object]:
+def summarise_sources(table: pl.DataFrame, *, confidence_level: float = 0.95) -> dict[str, object]:
     """The entry "sources" of an assessment; the order of rows is free.
 
     Areas have DeLong's interval and the oracle Wilson's, both by patient: nothing is drawn.
 
     Args:
         table: see above.
-        resamples: not needed; taken as by the other sections.
         confidence_level: in (0, 1).
-        seed: not needed.
 
     Raises:
         PredictionsError: the table breaks its contract.
@@ -109,20 +102,6 @@ def mean_area(
     half = z * math.sqrt(max(variance, 0.0)) / (value * (1 - value))
     low, high = expit(np.array([center - half, center + half])).tolist()
     return Interval(value, low, high)
-
-
-def cramers_v(first: NDArray[np.object_], second: NDArray[np.object_]) -> float:
-    """How far two namings determine each other, 0 to 1, corrected for chance (Bergsma 2013)."""
-    rows, columns = (np.unique(names, return_inverse=True)[1] for names in (first, second))
-    height, width, total = int(rows.max()) + 1, int(columns.max()) + 1, len(rows)
-    if min(height, width) < 2:
-        return 0.0
-    seen = np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
-    expected = np.outer(seen.sum(axis=1), seen.sum(axis=0)) / total
-    phi = float(((seen - expected) ** 2 / expected).sum() / total)
-    corrected = max(0.0, phi - (height - 1) * (width - 1) / (total - 1))
-    sides = [side - (side - 1) ** 2 / (total - 1) for side in (height, width)]
-    return min(1.0, math.sqrt(corrected / max(1e-12, min(sides) - 1)))
 
 
 def _oracle(read: _Read, level: float) -> dict[str, object]:

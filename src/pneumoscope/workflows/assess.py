@@ -19,7 +19,7 @@ from pneumoscope.evaluation.assessment import Tables, assess, save_assessment
 from pneumoscope.evaluation.conformal import Conformal
 from pneumoscope.evaluation.operating_point import OperatingPoint
 from pneumoscope.evaluation.predictions import Predictions, read_table, save_predictions
-from pneumoscope.evaluation.rules import Rules, selective_from_json
+from pneumoscope.evaluation.rules import Rules, asked, selective_from_json
 from pneumoscope.evaluation.summary import evaluate_predictions, save_metrics
 from pneumoscope.imaging.geometry import resample
 from pneumoscope.reporting.figures import evaluation_figures
@@ -34,7 +34,7 @@ EXTRA_TABLES = ("calibration", "conditions", "sources", "saliency")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Assessed:
     """One evaluation: its tables and what was computed from them.
 
     Attributes:
@@ -48,7 +48,7 @@ class Measured:
     assessment: dict[str, object]
 
 
-def measure(tables: Tables, rules: Rules, *, split: str, model_id: str, data: str) -> Measured:
+def measure(tables: Tables, rules: Rules, *, split: str, model_id: str, data: str) -> Assessed:
     """Metrics and assessment of these tables under these rules.
 
     Raises:
@@ -63,7 +63,7 @@ def measure(tables: Tables, rules: Rules, *, split: str, model_id: str, data: st
         bundle=model_id,
         data=data,
     )
-    return Measured(tables, metrics, assess(tables, metrics, rules))
+    return Assessed(tables, metrics, assess(tables, metrics, rules))
 
 
 def rules_of(bundle: Bundle, settings: EvaluateRecipe, *, seed: int) -> Rules:
@@ -80,18 +80,11 @@ def rules_of(bundle: Bundle, settings: EvaluateRecipe, *, seed: int) -> Rules:
         operating_points=tuple(map(OperatingPoint.from_json, spec.operating_points)),
         conformal=None if conformal is None else Conformal.from_json(conformal),
         selective=selective_from_json(spec.selective),
-        label_of_interest=settings.label_of_interest,
-        prevalence=settings.prevalence,
-        groups=settings.groups,
-        age_edges=settings.age_edges,
-        resamples=settings.resamples,
-        confidence_level=settings.confidence_level,
-        permutations=settings.permutations,
-        seed=seed,
+        **asked(settings, seed=seed),
     )
 
 
-def write_assessment(folder: Path, measured: Measured, report: ReportInput) -> None:
+def write_assessment(folder: Path, measured: Assessed, report: ReportInput) -> None:
     """Write the tables, `metrics.json`, `assessment.json`, `figures/` and `report.html`.
 
     Args:

@@ -15,21 +15,19 @@ from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import EvaluateRecipe
 from pneumoscope.data.catalogue import counts_table, usable
-from pneumoscope.evaluation.assessment import Tables
 from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.reporting.report import ReportInput
 from pneumoscope.workflows.answering import predict_rows
 from pneumoscope.workflows.assess import (
+    Assessed,
     data_name,
     error_gallery,
     excluded_images,
-    measure,
     model_facts,
-    rules_of,
     write_assessment,
 )
-from pneumoscope.workflows.evidence import Inquiry, gather
-from pneumoscope.workflows.known import find_known
+from pneumoscope.workflows.evidence import Inquiry, assessed
+from pneumoscope.workflows.known import Known, find_known
 from pneumoscope.workflows.prepare import prepare
 from pneumoscope.workflows.results import EvaluateResult
 
@@ -66,7 +64,7 @@ def evaluate(
         LabelError: a label of the data is unknown to the bundle.
         InputError: asked for an external test, and training images are inside.
     """
-    noting = Noting(reporter or Silent())
+    noting, asked = Noting(reporter or Silent()), settings or EvaluateRecipe()
     folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-evaluate"
     predictor = Predictor.open(bundle, runtime=runtime)
     with staged_folder(folder) as stage:
@@ -76,40 +74,42 @@ def evaluate(
         rows = usable(catalogue).sort("image_id")
         if rows.is_empty():
             raise LabelError(f"{data}: no usable image ({chosen}). See the reasons above.")
-        asked = settings or EvaluateRecipe()
         known = find_known(predictor.bundle, rows, prepared.pixels, reporter=noting)
         rows = known.settle(rows, asked.known_images, reporter=noting)
         answered = predict_rows(predictor, prepared.pixels, rows, reporter=noting)
         inquiry = Inquiry(
             predictor, prepared.pixels, rows, answered, None, asked.audit, seed, noting
         )
-        rules = rules_of(predictor.bundle, asked, seed=seed)
-        before = predictor.bundle.reference.calibration_table(
-            predictor.labels, predictor.calibrator
-        )
-        measured = measure(
-            Tables(predictions=answered.table, calibration=before, **vars(gather(inquiry))),
-            rules,
-            split=chosen,
-            model_id=predictor.model_id,
-            data=data_name(data, catalogue),
-        )
-        report = ReportInput(
-            title=f"{predictor.bundle.spec.name} on {data.resolve().name}",
-            kind="evaluate",
-            metrics=measured.metrics,
-            predictions=answered.table,
-            history=None,
-            counts=counts_table(catalogue),
-            notices=noting.notices,
-            excluded=excluded_images(catalogue),
-            facts={**model_facts(predictor), "External test": known.words},
-            recipe=None,
-            provenance=provenance(),
-            gallery=error_gallery(predictor, prepared.pixels, read_table(answered.table)),
-        )
+        measured = assessed(inquiry, asked, split=chosen, data=data_name(data, catalogue))
+        report = _report(inquiry, measured, catalogue, noting, data=data, known=known)
         write_assessment(stage, measured, report)
     return EvaluateResult(output=folder, report=folder / "report.html", metrics=measured.metrics)
+
+
+def _report(
+    inquiry: Inquiry,
+    measured: Assessed,
+    catalogue: pl.DataFrame,
+    noting: Noting,
+    *,
+    data: Path,
+    known: Known,
+) -> ReportInput:
+    predictor, table = inquiry.predictor, inquiry.answered.table
+    return ReportInput(
+        title=f"{predictor.bundle.spec.name} on {data.resolve().name}",
+        kind="evaluate",
+        metrics=measured.metrics,
+        predictions=table,
+        history=None,
+        counts=counts_table(catalogue),
+        notices=noting.notices,
+        excluded=excluded_images(catalogue),
+        facts={**model_facts(predictor), "External test": known.words},
+        recipe=None,
+        provenance=provenance(),
+        gallery=error_gallery(predictor, inquiry.pixels, read_table(table)),
+    )
 
 
 def _choose(

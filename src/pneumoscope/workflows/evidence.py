@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.randomness import unit_hash
-from pneumoscope.core.recipe import AuditRecipe
+from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.changes import (
     lungs_only,
@@ -33,10 +33,12 @@ from pneumoscope.data.probes import (
     metadata_features,
     source_table,
 )
+from pneumoscope.evaluation.assessment import Tables
 from pneumoscope.evaluation.calibrator import temperature_calibrator
 from pneumoscope.evaluation.predictions import predictions_table
 from pneumoscope.models.lungs import LungSegmenter
 from pneumoscope.workflows.answering import Answered, Change, predict_rows
+from pneumoscope.workflows.assess import Assessed, measure, rules_of
 from pneumoscope.workflows.saliency_check import bundle_classifier, score_saliency
 
 _FEWEST = 20
@@ -103,6 +105,25 @@ def gather(inquiry: Inquiry) -> Evidence:
         sources=_sources(inquiry),
         saliency=_saliency(inquiry, inside, masks),
     )
+
+
+def assessed(inquiry: Inquiry, settings: EvaluateRecipe, *, split: str, data: str) -> Assessed:
+    """The evidence, and what it says under the rules of the bundle that answered.
+
+    Raises:
+        BundleError: what the bundle remembers cannot be read.
+    """
+    predictor = inquiry.predictor
+    bundle, evidence = predictor.bundle, gather(inquiry)
+    tables = Tables(
+        predictions=inquiry.answered.table,
+        calibration=bundle.reference.calibration_table(predictor.labels, predictor.calibrator),
+        conditions=evidence.conditions,
+        sources=evidence.sources,
+        saliency=evidence.saliency,
+    )
+    rules = rules_of(bundle, settings, seed=inquiry.seed)
+    return measure(tables, rules, split=split, model_id=predictor.model_id, data=data)
 
 
 def _some(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:

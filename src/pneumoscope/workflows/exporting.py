@@ -32,8 +32,8 @@ def export(
     labels: tuple[str, ...],
     trained: Trained,
     reporter: Reporter,
-) -> tuple[Bundle, Rules]:
-    """The bundle, and the rules fixed on the calibration split with the runtime that will serve.
+) -> Bundle:
+    """The bundle, its rules fixed on the calibration split with the runtime that will serve.
 
     Raises:
         ExportError: the exported graph does not answer as the network does.
@@ -65,7 +65,7 @@ def export(
         predictions, training_arrays(seen["image_id"].to_list(), prepared.pixels)
     )
     bundle = plain.revised(**_ruled(rules), parity=served)
-    return bundle.with_file(REFERENCE, reference_bytes(reference)), rules
+    return bundle.with_file(REFERENCE, reference_bytes(reference))
 
 
 def rows_of(catalogue: pl.DataFrame, split: str) -> pl.DataFrame:

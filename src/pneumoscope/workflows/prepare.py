@@ -8,11 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
+from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.progress import Reporter
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.data.cache import PixelCache
-from pneumoscope.data.catalogue import build_catalogue
+from pneumoscope.data.catalogue import build_catalogue, require_labels
 from pneumoscope.data.layouts import recognise
 from pneumoscope.data.masks import with_masks
+from pneumoscope.data.split import apply_split, assign_splits, limit_images
 from pneumoscope.imaging.preprocess import Preprocess
 
 
@@ -53,6 +56,43 @@ def prepare(
     catalogue = build_catalogue(listing, pixels=pixels, reporter=reporter)
     _say_excluded(catalogue, reporter)
     return Prepared(catalogue, pixels)
+
+
+def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
+    """The data that a recipe names, read as it says.
+
+    Raises:
+        RecipeError: it names none.
+        InputError: the data cannot be used.
+        StorageError: the cache cannot be written.
+    """
+    data = recipe.data
+    if data.path is None:
+        raise RecipeError("data.path: is not set. Give a folder of radiographs.")
+    return prepare(
+        Path(data.path),
+        Preprocess(recipe.preprocess),
+        layout=data.layout,
+        columns={str(name): column for name, column in data.columns.items()},
+        source=data.source,
+        reporter=reporter,
+    )
+
+
+def prepare_split(recipe: Recipe, *, reporter: Reporter) -> tuple[Prepared, tuple[str, ...]]:
+    """The data that a recipe names, limited and split as it says, and their label set.
+
+    Raises:
+        RecipeError, InputError, StorageError: as `prepare_recipe`; or the split cannot be made.
+    """
+    prepared = prepare_recipe(recipe, reporter=reporter)
+    labels = require_labels(prepared.catalogue)
+    limited = limit_images(prepared.catalogue, recipe.data.limit, seed=recipe.seed)
+    if recipe.split.file is None:
+        split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
+    else:
+        split = apply_split(limited, Path(recipe.split.file), reporter=reporter)
+    return Prepared(split, prepared.pixels), labels
 
 
 def _say_excluded(catalogue: pl.DataFrame, reporter: Reporter) -> None:

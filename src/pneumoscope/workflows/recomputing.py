@@ -19,6 +19,8 @@ from pneumoscope.workflows.assess import EXTRA_TABLES, measure
 
 _TOLERANCE = 1e-9
 """Between numbers of other versions of numerical libraries."""
+_SHOWN = 60
+"""Characters of a value that a difference shows."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,12 @@ def _differences(stored: Any, computed: Any, where: str) -> Iterator[str]:
         for at, pair in enumerate(zip(stored, computed, strict=True)):
             yield from _differences(*pair, f"{where}.{at}")
     elif not _same(stored, computed):
-        yield f"{where}: stored {stored!r}, computed {computed!r}"
+        yield f"{where}: stored {_short(stored)}, computed {_short(computed)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _same(stored: Any, computed: Any) -> bool:

@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.files import write_bytes
 from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.data.catalogue import usable
-from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.augmentation_figure import augmentation_figure
 from pneumoscope.reporting.rendering import to_png
 from pneumoscope.training.views import Views
-from pneumoscope.workflows.prepare import prepare
+from pneumoscope.workflows.prepare import prepare_recipe
 
 _VIEWS = 6
 
@@ -49,16 +47,7 @@ def show_augmentation(
         InputError: the data or the recipe cannot be used.
         StorageError: the file cannot be written.
     """
-    if recipe.data.path is None:
-        raise RecipeError("data.path: is not set. Give a folder of radiographs.")
-    prepared = prepare(
-        Path(recipe.data.path),
-        Preprocess(recipe.preprocess),
-        layout=recipe.data.layout,
-        columns={str(name): column for name, column in recipe.data.columns.items()},
-        source=recipe.data.source,
-        reporter=reporter or Silent(),
-    )
+    prepared = prepare_recipe(recipe, reporter=reporter or Silent())
     rows = list(usable(prepared.catalogue).select("image_id", "label").iter_rows())
     rows.sort(key=lambda row: unit_hash(recipe.seed, "shown", row[0]))
     chosen = _of_every_label(rows)[:images]

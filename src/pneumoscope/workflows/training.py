@@ -18,12 +18,9 @@ from pneumoscope.core.files import sha256, staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
 from pneumoscope.core.tables import save_csv, save_parquet
-from pneumoscope.data.catalogue import counts_table, fingerprint, require_labels, usable
-from pneumoscope.data.split import apply_split, assign_splits, limit_images, save_split
-from pneumoscope.evaluation.assessment import Tables
+from pneumoscope.data.catalogue import counts_table, fingerprint, usable
+from pneumoscope.data.split import save_split
 from pneumoscope.evaluation.predictions import read_table
-from pneumoscope.evaluation.rules import Rules
-from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
 from pneumoscope.reporting.report import ReportInput
 from pneumoscope.tracking import TrackedRun, epoch_metrics, tracked_run
@@ -33,17 +30,16 @@ from pneumoscope.training.plan import Epoch
 from pneumoscope.training.trainer import Trained, train_classifier
 from pneumoscope.workflows.answering import predict_rows
 from pneumoscope.workflows.assess import (
-    Measured,
+    Assessed,
     data_name,
     error_gallery,
     excluded_images,
-    measure,
     model_facts,
     write_assessment,
 )
-from pneumoscope.workflows.evidence import Inquiry, gather
+from pneumoscope.workflows.evidence import Inquiry, assessed
 from pneumoscope.workflows.exporting import export, rows_of
-from pneumoscope.workflows.prepare import Prepared, prepare
+from pneumoscope.workflows.prepare import Prepared, prepare_split
 from pneumoscope.workflows.results import TrainResult
 from pneumoscope.workflows.tracked_data import data_inputs, precision_tags
 from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, folder_of, unfinished
@@ -133,8 +129,8 @@ def _lead(
             memory=begun.folder,
         ) as run:
             trained = _train(recipe, prepared, labels, begun, world, run, reporter)
-            bundle, rules = export(recipe, prepared, labels, trained, reporter)
-            metrics = _write(stage, recipe, prepared, trained, bundle, rules, reporter)
+            bundle = export(recipe, prepared, labels, trained, reporter)
+            metrics = _write(stage, recipe, prepared, trained, bundle, reporter)
             run.set_tags(precision_tags(trained))
             run.log_results(metrics)
             run.log_folder(stage)
@@ -184,25 +180,12 @@ def _default_output(name: str) -> Path:
 
 
 def _prepare(recipe: Recipe, reporter: Reporter) -> tuple[Prepared, tuple[str, ...]]:
-    preprocess = Preprocess(recipe.preprocess)
-    prepared = prepare(
-        Path(str(recipe.data.path)),
-        preprocess,
-        layout=recipe.data.layout,
-        columns={str(name): column for name, column in recipe.data.columns.items()},
-        source=recipe.data.source,
-        reporter=reporter,
-    )
-    labels = require_labels(prepared.catalogue)
-    limited = limit_images(prepared.catalogue, recipe.data.limit, seed=recipe.seed)
-    if recipe.split.file is None:
-        split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
-    else:
-        split = apply_split(limited, Path(recipe.split.file), reporter=reporter)
-    counts = counts_table(split).group_by("split", maintain_order=True).agg(pl.col("images").sum())
+    prepared, labels = prepare_split(recipe, reporter=reporter)
+    table = counts_table(prepared.catalogue)
+    counts = table.group_by("split", maintain_order=True).agg(pl.col("images").sum())
     shown = ", ".join(f"{name} {images}" for name, images in counts.iter_rows())
     reporter.say(f"Split by patient: {shown} images; labels {', '.join(labels)}.")
-    return Prepared(split, prepared.pixels), labels
+    return prepared, labels
 
 
 def _train(
@@ -242,7 +225,6 @@ def _write(
     prepared: Prepared,
     trained: Trained,
     bundle: Bundle,
-    rules: Rules,
     reporter: Noting,
 ) -> dict[str, object]:
     """Evaluate on the test split and write the run folder; the metrics."""
@@ -250,20 +232,12 @@ def _write(
     catalogue, pixels = prepared.catalogue, prepared.pixels
     rows = rows_of(catalogue, "test")
     answered = predict_rows(predictor, pixels, rows, reporter=reporter)
-    evidence = gather(
-        Inquiry(
-            predictor, pixels, rows, answered, rows_of(catalogue, "train"),
-            recipe.evaluate.audit, recipe.seed, reporter,
-        )
+    inquiry = Inquiry(
+        predictor, pixels, rows, answered, rows_of(catalogue, "train"),
+        recipe.evaluate.audit, recipe.seed, reporter,
     )  # fmt: skip
-    calibration = bundle.reference.calibration_table(predictor.labels, predictor.calibrator)
-    measured = measure(
-        Tables(predictions=answered.table, calibration=calibration, **vars(evidence)),
-        rules,
-        split="test",
-        model_id=bundle.model_id,
-        data=data_name(Path(str(recipe.data.path)), catalogue),
-    )
+    data = data_name(Path(str(recipe.data.path)), catalogue)
+    measured = assessed(inquiry, recipe.evaluate, split="test", data=data)
     written = _as_run(recipe, trained)
     _write_records(stage, written, bundle, measured, catalogue, trained.history)
     report = ReportInput(
@@ -296,7 +270,7 @@ def _write_records(
     stage: Path,
     recipe: Recipe,
     bundle: Bundle,
-    measured: Measured,
+    measured: Assessed,
     catalogue: pl.DataFrame,
     history: pl.DataFrame,
 ) -> None:
@@ -310,7 +284,7 @@ def _write_records(
     save_csv(history, stage / "history.csv")
 
 
-def _card(recipe: Recipe, bundle: Bundle, measured: Measured, catalogue: pl.DataFrame) -> str:
+def _card(recipe: Recipe, bundle: Bundle, measured: Assessed, catalogue: pl.DataFrame) -> str:
     return render_model_card(
         ModelCardInput(
             name=recipe.name,

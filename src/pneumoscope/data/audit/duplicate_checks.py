@@ -101,7 +101,8 @@ def duplicates_across_sources(data: AuditData) -> list[Issue]:
 
 def borrowed_labels(data: AuditData) -> list[Issue]:
     """Labels of a data set that were taken from another one, while its other labels were not."""
-    from pneumoscope.data.audit.predictability import cramers_v, placements
+    from pneumoscope.core.association import cramers_v
+    from pneumoscope.data.audit.predictability import placements
 
     table = links(data).filter(pl.col("source") != pl.col("source_second"))
     issues = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,22 +106,6 @@ def placements(score: FloatArray, positive: NDArray[np.bool_]) -> tuple[float, F
         positive, below / max(1, (~positive).sum()), 1 - below / max(1, positive.sum())
     )
     return float(placed[positive].mean()), placed
-
-
-def cramers_v(first: Sequence[Any], second: Sequence[Any]) -> float:
-    """How far two namings determine each other, 0 to 1, corrected for chance (Bergsma 2013)."""
-    rows, columns = (
-        np.unique(np.asarray(names), return_inverse=True)[1] for names in (first, second)
-    )
-    height, width, total = rows.max() + 1, columns.max() + 1, len(rows)
-    if min(height, width) < 2:
-        return 0.0
-    seen = np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
-    expected = np.outer(seen.sum(axis=1), seen.sum(axis=0)) / total
-    phi2 = float(((seen - expected) ** 2 / expected).sum() / total)
-    corrected = max(0.0, phi2 - (height - 1) * (width - 1) / (total - 1))
-    sides = [side - (side - 1) ** 2 / (total - 1) for side in (height, width)]
-    return float(min(1.0, np.sqrt(corrected / max(1e-12, min(sides) - 1))))
 
 
 def _drawn(groups: Sequence[str]) -> NDArray[np.intp]:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pneumoscope.core.association import cramers_v
 from pneumoscope.core.types import FloatArray
 from pneumoscope.data.audit.data import AuditData, of_source, sentence
 from pneumoscope.data.audit.duplicate_checks import borrowed_labels
 from pneumoscope.data.audit.issues import Fact, Issue, Severity, percent
-from pneumoscope.data.audit.predictability import Predictability, cramers_v, predictability
+from pneumoscope.data.audit.predictability import Predictability, predictability
 
 _WARN, _ALARM = 0.6, 0.8
 """The lower end of the interval from which a shortcut is a warning, and an error."""

@@ -21,13 +21,12 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import FineTunePhase, Recipe, dump_recipe, override
 from pneumoscope.data.catalogue import counts_table, require_labels
 from pneumoscope.data.split import apply_split, assign_splits, limit_images, save_split
-from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.models.names import NAMES
 from pneumoscope.models.scratch import SCRATCH
 from pneumoscope.models.weights import require_imagenet
 from pneumoscope.models.zoo import resolve
 from pneumoscope.workflows.assess import data_name
-from pneumoscope.workflows.prepare import prepare
+from pneumoscope.workflows.prepare import prepare_recipe
 from pneumoscope.workflows.training import quickened
 
 PROTOCOL, SPLIT = "protocol.yaml", "split.parquet"
@@ -197,17 +196,8 @@ def begin(base: Recipe, output: Path, *, seeds: int, quick: bool, reporter: Repo
         RecipeError: another protocol was begun in this folder.
         LayoutError, LabelError: as their names say.
     """
-    if base.data.path is None:
-        raise RecipeError("data.path: is not set. Give a folder of radiographs.")
-    root = Path(base.data.path)
-    prepared = prepare(
-        root,
-        Preprocess(base.preprocess),
-        layout=base.data.layout,
-        columns={str(name): column for name, column in base.data.columns.items()},
-        source=base.data.source,
-        reporter=reporter,
-    )
+    prepared = prepare_recipe(base, reporter=reporter)
+    root = Path(str(base.data.path))
     labels = require_labels(prepared.catalogue)
     catalogue = _split(prepared.catalogue, base, output / SPLIT, reporter)
     tested = catalogue.filter(pl.col("excluded").is_null(), pl.col("split") == "test")

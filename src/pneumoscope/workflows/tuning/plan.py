@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import polars as pl
@@ -16,10 +15,8 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import Recipe, Section, dump_recipe
 from pneumoscope.core.recipe.space import Space
 from pneumoscope.data.cache import PixelCache
-from pneumoscope.data.catalogue import require_labels, usable
-from pneumoscope.data.split import apply_split, assign_splits, limit_images
-from pneumoscope.imaging.preprocess import Preprocess
-from pneumoscope.workflows.prepare import prepare
+from pneumoscope.data.catalogue import usable
+from pneumoscope.workflows.prepare import prepare_split
 
 SamplerName = Literal["tpe", "grid", "random"]
 PrunerName = Literal["median", "hyperband", "none"]
@@ -152,20 +149,7 @@ def read_material(recipe: Recipe, reporter: Reporter) -> Material:
         InputError: the data cannot be used.
         StorageError: the cache cannot be written.
     """
-    prepared = prepare(
-        Path(str(recipe.data.path)),
-        Preprocess(recipe.preprocess),
-        layout=recipe.data.layout,
-        columns={str(name): column for name, column in recipe.data.columns.items()},
-        source=recipe.data.source,
-        reporter=reporter,
-    )
-    labels = require_labels(prepared.catalogue)
-    limited = limit_images(prepared.catalogue, recipe.data.limit, seed=recipe.seed)
-    if recipe.split.file is None:
-        split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
-    else:
-        split = apply_split(limited, Path(recipe.split.file), reporter=reporter)
-    if split.filter(pl.col("split") == "validation").is_empty():
+    prepared, labels = prepare_split(recipe, reporter=reporter)
+    if prepared.catalogue.filter(pl.col("split") == "validation").is_empty():
         raise InputError("the split has no validation part to choose by. Set split.validation.")
-    return Material(split, labels, prepared.pixels)
+    return Material(prepared.catalogue, labels, prepared.pixels)

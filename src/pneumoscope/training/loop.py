@@ -26,6 +26,7 @@ from pneumoscope.training.checkpoints import (
     optimizer_tensors,
     restore_optimizer,
 )
+from pneumoscope.training.convolutions import fast_convolutions
 from pneumoscope.training.distributed import World
 from pneumoscope.training.mixing import mixed
 from pneumoscope.training.optim import Schedule, make_optimizer, plateau_factor
@@ -82,7 +83,7 @@ def run_phase(
     run = _Run(network, source, plan, checkpoints, world)
     run.recall()
     work = reporter.track(run.remaining(), f"Training: {plan.name}", run.steps_left())
-    with computing_with(plan.threads):
+    with computing_with(plan.threads), fast_convolutions(network):
         for _ in work:
             run.step()
             if run.epoch_is_over():

@@ -22,6 +22,7 @@ from pneumoscope.core.files import cache_folder, sha256, write_text
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.provenance import machine
 from pneumoscope.models.zoo import Backbone
+from pneumoscope.training.convolutions import fast_convolutions
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -29,6 +30,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 # bfloat16 rounds, so it must be worth it: a close race also must not flip between machines.
 _WORTH = 1.3
+_WORTH_LEARNING = 1.15  # weights, and sums of gradients, stay float32
 _STEPS = 3
 
 
@@ -63,7 +65,11 @@ def choose_training_precision(
 
     buffers = {key: value.clone() for key, value in network.named_buffers()}
     try:
-        return faster_precision(step, inputs, name, "what is trained", reporter)
+        with fast_convolutions(network):
+            return faster_precision(
+                step, inputs, f"{name}, fast convolutions", "what is trained", reporter,
+                worth=_WORTH_LEARNING,
+            )  # fmt: skip
     finally:  # batch statistics have moved
         for key, value in network.named_buffers():
             value.copy_(buffers[key])
@@ -75,6 +81,8 @@ def faster_precision(
     name: str,
     what: str,
     reporter: Reporter,
+    *,
+    worth: float = _WORTH,
 ) -> str:
     """`float32` or `bfloat16`: what was faster here before, or is now.
 
@@ -84,6 +92,7 @@ def faster_precision(
         name: What tells these steps from others on this machine.
         what: Of what the precision is, in words.
         reporter: Told what was chosen.
+        worth: How many times as fast bfloat16 has to be.
     """
     memory, images = _memory(name, inputs.device, *inputs.shape), len(inputs)
     if (known := _recall(memory)) is not None:
@@ -91,7 +100,7 @@ def faster_precision(
     speed = {"float32": _images_per_second(step("float32"), images)}
     hopeless = 2 * images / speed["float32"]
     speed["bfloat16"] = _images_per_second(step("bfloat16"), images, give_up_after=hopeless)
-    chosen = "bfloat16" if speed["bfloat16"] > _WORTH * speed["float32"] else "float32"
+    chosen = "bfloat16" if speed["bfloat16"] > worth * speed["float32"] else "float32"
     rates = ", ".join(f"{name} {rate:.0f} images/s" for name, rate in speed.items())
     reporter.say(f"Precision of {what}: {chosen} ({rates}).")
     try:

@@ -22,6 +22,7 @@ from pneumoscope.evaluation.calibration import softmax
 from pneumoscope.evaluation.conformal import (
     Conformal,
     Score,
+    assured_rank,
     conformal_quantile,
     conformalize,
     nonconformity_scores,
@@ -262,6 +263,29 @@ def test_coverage_of_every_label_is_what_was_asked(score: Score) -> None:
     assert (coverage < 0.92).all()
 
 
+@pytest.mark.parametrize("patients", [1, 3])
+def test_assured_sets_hold_the_level_in_as_many_splits_as_asked(patients: int) -> None:
+    """Of 400 calibration splits, about one in ten may fall short of 0.9, not half of them."""
+    shortfalls, uniform = [], np.linspace(0, 1, 4000)
+    for seed in range(400):
+        scores = np.repeat(np.random.default_rng(seed).random(90), patients)
+        found = conformal_quantile(
+            scores, confidence_level=0.9, assurance=0.9, clusters=np.repeat(np.arange(90), patients)
+        )
+        shortfalls.append((uniform <= found).mean() < 0.9)
+    assert 0.04 < np.mean(shortfalls) < 0.13
+
+
+@given(st.integers(1, 300), st.floats(0.5, 0.99), st.floats(0.05, 0.95))
+def test_the_assured_rank_is_the_least_that_reaches_it(
+    count: int, level: float, assurance: float
+) -> None:
+    found = assured_rank(count, confidence_level=level, assurance=assurance)
+    reached = stats.binom.cdf(np.arange(-1, count), count, level)  # by rank, from 0
+    assert found == count + 1 or reached[found] >= assurance - 1e-9
+    assert reached[found - 1] < assurance + 1e-9
+
+
 def test_coverage_for_new_patients_with_many_images() -> None:
     """A third of the patients are hard and have 12 images; a new patient counts once."""
     random = np.random.default_rng(0)
@@ -343,6 +367,8 @@ def test_json_brings_back_the_same(quantiles: list[float], score: Score, conditi
         ("conditional", 1),
         ("confidence_level", 1.0),
         ("confidence_level", None),
+        ("assurance", 1.0),
+        ("assurance", "sure"),
         ("more", 1),
     ],
 )

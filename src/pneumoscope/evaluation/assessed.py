@@ -102,6 +102,7 @@ def label_set_section(
     )
     return {
         "confidence_level": conformal.confidence_level,
+        "assurance": conformal.assurance,
         "score": conformal.score,
         "conditional": conformal.conditional,
         "coverage": [

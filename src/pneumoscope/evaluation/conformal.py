@@ -3,8 +3,10 @@
 Split conformal prediction (Vovk et al. 2005; Angelopoulos and Bates 2023). The guarantee: for a
 new image exchangeable with those of the calibration split the set holds the true label with at
 least the confidence level, on average over calibration splits; per label only where
-`conditional`. Nothing is promised about other sites, groups, or this one calibration split;
-`set_coverage` measures, and `shift` tests exchangeability.
+`conditional`. An `assurance` promises more: with that probability over calibration splits, the sets
+of this one calibration split hold the label that often (Vovk 2012, proposition 2a), where about
+half of all splits fall short of what holds on average. Nothing is promised about other sites or
+groups; `set_coverage` measures, and `shift` tests exchangeability.
 
 Several images of a patient resemble each other and are not exchangeable with those of a new one.
 Given `clusters`, every patient counts once, each image for its part (Lee, Barber and Willett 2023,
@@ -29,7 +31,8 @@ from pneumoscope.evaluation.calibrator import is_number
 Score: TypeAlias = Literal["lac", "aps"]
 SCORES: tuple[Score, ...] = get_args(Score)
 _FIELDS = (
-    "labels", "score", "conditional", "randomised", "confidence_level", "quantiles", "support",
+    "labels", "score", "conditional", "randomised", "confidence_level", "assurance", "quantiles",
+    "support",
 )  # fmt: skip
 _ROUNDING = 1e-9
 
@@ -46,6 +49,7 @@ class Conformal:
         confidence_level: wanted share of sets with the true label, in (0, 1).
         quantiles: per label; infinite, so never excluded, where too few images determined it.
         support: per label, patients (images, if fitted without clusters) behind its quantile.
+        assurance: probability, over calibration splits, of reaching the share; None: on average.
 
     Raises:
         PredictionsError: lengths differ, a value is out of range.
@@ -58,9 +62,10 @@ class Conformal:
     confidence_level: float
     quantiles: tuple[float, ...]
     support: tuple[int, ...]
+    assurance: float | None = None
 
     def __post_init__(self) -> None:
-        _check_level(self.confidence_level)
+        _check_level(self.confidence_level, self.assurance)
         _check_score(self.score, randomised=self.randomised)
         sizes = {len(self.labels), len(self.quantiles), len(self.support), len(set(self.labels))}
         if len(sizes) != 1 or len(self.labels) < 2:
@@ -99,6 +104,7 @@ class Conformal:
             "conditional": self.conditional,
             "randomised": self.randomised,
             "confidence_level": self.confidence_level,
+            "assurance": self.assurance,
             "quantiles": dict(zip(self.labels, finite, strict=True)),
             "support": dict(zip(self.labels, self.support, strict=True)),
         }
@@ -136,6 +142,7 @@ def conformalize(
     confidence_level: float = 0.9,
     score: Score = "lac",
     conditional: bool = False,
+    assurance: float | None = None,
     clusters: IntArray | None = None,
     uniforms: FloatArray | None = None,
 ) -> Conformal:
@@ -148,6 +155,8 @@ def conformalize(
         confidence_level: in (0, 1).
         score: `lac` (smallest sets) or `aps` (sets that grow with the image's difficulty).
         conditional: hold the confidence level for every label, with larger sets.
+        assurance: probability, in (0, 1), that sets hold it given these very images; None: on
+            average over such sets of images.
         clusters: `[image]`, patient of each image; None where every image is its own patient.
         uniforms: `[image]`, drawn from [0, 1), makes `aps` randomised: exact where the
             deterministic score covers more than asked, at the price of sets that depend on chance,
@@ -157,7 +166,7 @@ def conformalize(
         PredictionsError: arrays or labels do not belong together, an option is out of range.
     """
     randomised = uniforms is not None
-    _check_level(confidence_level)
+    _check_level(confidence_level, assurance)
     _check_score(score, randomised=randomised)
     truth = np.asarray(truth)
     scores = nonconformity_scores(probabilities, score=score, uniforms=uniforms)
@@ -167,7 +176,9 @@ def conformalize(
     pools = [truth == index if conditional else truth >= 0 for index in range(len(labels))]
     members = [None if patients is None else patients[pool] for pool in pools]
     quantiles = [
-        conformal_quantile(own[pool], confidence_level=confidence_level, clusters=member)
+        conformal_quantile(
+            own[pool], confidence_level=confidence_level, assurance=assurance, clusters=member
+        )
         for pool, member in zip(pools, members, strict=True)
     ]
     support = [
@@ -176,7 +187,7 @@ def conformalize(
     ]
     return Conformal(
         tuple(labels), score, conditional, randomised, confidence_level, tuple(quantiles),
-        tuple(support),
+        tuple(support), assurance,
     )  # fmt: skip
 
 
@@ -211,7 +222,11 @@ def nonconformity_scores(
 
 
 def conformal_quantile(
-    scores: FloatArray, *, confidence_level: float, clusters: IntArray | None = None
+    scores: FloatArray,
+    *,
+    confidence_level: float,
+    assurance: float | None = None,
+    clusters: IntArray | None = None,
 ) -> float:
     """The score that a new one exceeds with probability 1 - confidence level at most.
 
@@ -222,19 +237,44 @@ def conformal_quantile(
     Args:
         scores: `[image]`.
         confidence_level: in (0, 1), as the decimal number it prints as.
+        assurance: see `conformalize`; the rank is then that of `assured_rank`.
         clusters: `[image]`, patient of each image; None: each its own.
     """
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    # 0.07 * 100 exceeds 7 in binary, and the ceiling would be 8.
-    level = Fraction(str(float(confidence_level)))
     if clusters is None:
-        rank = math.ceil((len(ordered) + 1) * level)
+        rank = math.ceil(_rank(len(ordered), confidence_level, assurance))
         return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
     _, patient, counts = np.unique(clusters, return_inverse=True, return_counts=True)
     order = np.argsort(scores, kind="stable")
     reached = np.cumsum(1 / counts[patient][order])
-    place = int(np.searchsorted(reached, float((len(counts) + 1) * level) - _ROUNDING))
+    wanted = float(_rank(len(counts), confidence_level, assurance))
+    place = int(np.searchsorted(reached, wanted - _ROUNDING))
     return float(ordered[place]) if place < len(ordered) else math.inf
+
+
+def assured_rank(count: int, *, confidence_level: float, assurance: float) -> int:
+    """The least r whose r-th smallest of `count` scores is exceeded seldom enough, surely enough.
+
+    The share of new scores at or below it has the distribution Beta(r, count + 1 - r) over such
+    scores (Vovk 2012, proposition 2a; Wilks 1941): it reaches the confidence level with probability
+    `assurance` at least. count + 1 where none does.
+
+    >>> assured_rank(100, confidence_level=0.9, assurance=0.9)
+    95
+    """
+    from scipy.special import betaincc
+
+    ranks = np.arange(1, count + 1)
+    sure = betaincc(ranks, count + 1 - ranks, confidence_level) >= assurance
+    return int(ranks[sure][0]) if sure.any() else count + 1
+
+
+def _rank(count: int, confidence_level: float, assurance: float | None) -> Fraction:
+    if assurance is not None:
+        rank = assured_rank(count, confidence_level=confidence_level, assurance=assurance)
+        return Fraction(rank)
+    # 0.07 * 100 exceeds 7 in binary, and the ceiling would be 8.
+    return (count + 1) * Fraction(str(float(confidence_level)))
 
 
 def _larger_mass(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -250,10 +290,11 @@ def _larger_mass(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return larger
 
 
-def _check_level(confidence_level: float) -> None:
-    if not 0 < confidence_level < 1:
-        message = f"confidence_level={confidence_level}; allowed: between 0 and 1. 0.9 is usual."
-        raise PredictionsError(message)
+def _check_level(confidence_level: float, assurance: float | None) -> None:
+    for name, value in (("confidence_level", confidence_level), ("assurance", assurance)):
+        if value is not None and not 0 < value < 1:
+            message = f"{name}={value}; allowed: between 0 and 1. 0.9 is usual."
+            raise PredictionsError(message)
 
 
 def _check_score(score: str, *, randomised: bool) -> None:
@@ -296,6 +337,7 @@ def _checked(content: Mapping[str, object]) -> dict[str, Any]:
         and all(type(value) is int for value in maps[1].values())
         and all(type(values[name]) is bool for name in ("conditional", "randomised"))
         and is_number(values["confidence_level"])
+        and (values["assurance"] is None or is_number(values["assurance"]))
     )
     if not sound:
         message = "conformal: a value is not of its type; allowed: what an export writes."

@@ -136,6 +136,7 @@ def _conformal(predictions: Predictions, recipe: EvaluateRecipe) -> Conformal | 
         confidence_level=wanted.confidence_level,
         score=wanted.score,
         conditional=wanted.conditional,
+        assurance=wanted.assurance,
         clusters=predictions.clusters,
     )
 

@@ -29,6 +29,12 @@ def label_set_lines(assessment: Assessment) -> list[str]:
     """What the label sets lead to, and what abstaining below a confidence does."""
     lines = []
     found = section(assessment, "label_sets")
+    if (assurance := number(found, "assurance")) is not None:
+        level = format_number(number(found, "confidence_level"))
+        lines.append(
+            f"Label sets were made to hold the true label in {level} of images like these or more, "
+            f"which the size of the calibration split makes {format_number(assurance)} likely."
+        )
     decisions = section(found, "decisions")
     if decisions:
         told = {name: group_digits(int(number(decisions, name) or 0)) for name in _DECISIONS}

@@ -39,6 +39,8 @@ class LabelSetRecipe(Section):
     """Smallest sets, or sets that grow with the image's difficulty."""
     conditional: bool = True
     """Hold the level for every label, not only over all images."""
+    assurance: Fraction | None = 0.8
+    """How surely this calibration split's sets hold the level; null: on average over splits."""
 
 
 class AuditRecipe(Section):

@@ -16,6 +16,7 @@ from pneumoscope.data.changes import (
     lungs_removed,
     lungs_swapped,
     pair_with_other_label,
+    pair_with_same_label,
     with_lungs,
 )
 from pneumoscope.data.phantoms import render_phantom
@@ -215,3 +216,19 @@ def test_pairs_are_fixed_by_ids_and_seed() -> None:
     assert all(first[first[host]] == host for host in first), "two labels exchange"
     others = [pair_with_other_label(ids, labels, patients, seed=seed) for seed in range(4)]
     assert all(one != other for one, other in pairwise(others))
+
+
+@pytest.mark.parametrize("counts", [{"A": 9, "B": 4}, {"A": 2}, {"A": 1, "B": 1}])
+def test_controls_have_donors_of_their_own_label_and_another_patient(
+    counts: dict[str, int],
+) -> None:
+    ids, labels, patients = images(counts)
+    paired = pair_with_same_label(ids, labels, patients, seed=1)
+    label, patient = dict(zip(ids, labels, strict=True)), dict(zip(ids, patients, strict=True))
+    assert all(label[host] == label[donor] for host, donor in paired.items())
+    assert all(patient[host] != patient[donor] for host, donor in paired.items())
+    assert max(Counter(paired.values()).values(), default=1) == 1
+    assert set(pair_with_same_label(ids, labels, [None] * len(ids))) == {
+        name for name in ids if labels.count(label[name]) > 1
+    }
+    assert paired == pair_with_same_label(ids[::-1], labels[::-1], patients[::-1], seed=1)

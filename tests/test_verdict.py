@@ -133,6 +133,15 @@ def test_answer_that_follows_the_surroundings_is_red_and_an_undecided_one_amber(
         assert _judged("shortcuts", conditions=rows)["colour"] == colour
 
 
+def test_what_the_cut_costs_is_told_beside_what_exchanged_lungs_do() -> None:
+    swapped = condition("lungs_swapped", (0.3, 0.25, 0.35), (0.7, 0.65, 0.75))
+    control = condition("lungs_exchanged", (0.91, 0.88, 0.94))
+    assert "the same label cost" not in _judged("shortcuts", conditions=[swapped])["sentence"]
+    row = _judged("shortcuts", conditions=[swapped, control])
+    assert f"the same label cost {control['drop']['value']:.3f}" in row["sentence"]
+    assert row["colour"] == "red"
+
+
 def test_losing_the_surroundings_is_amber_at_most() -> None:
     rows = [
         condition("lungs_removed", (0.5, 0.45, 0.55)),

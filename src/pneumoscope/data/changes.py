@@ -24,6 +24,7 @@ LUNG_CONDITIONS: dict[str, str] = {
     "lungs_only": "all around the lungs is one grey",
     "lungs_removed": "a box over both lungs is filled from its surroundings",
     "lungs_swapped": "the lungs are those of an image of another label",
+    "lungs_exchanged": "the lungs are those of another image of the same label: what cutting costs",
 }
 """What is done to an image under each condition."""
 
@@ -154,6 +155,30 @@ def pair_with_other_label(
         host: donor
         for host, donor in pairs
         if patient_of[host] is None or patient_of[host] != patient_of[donor]
+    }
+
+
+def pair_with_same_label(
+    image_ids: Sequence[str],
+    labels: Sequence[str],
+    patients: Sequence[str | None],
+    *,
+    seed: int = 0,
+) -> dict[str, str]:
+    """As `pair_with_other_label`, but the donor is of the same label: the control for the cut."""
+    patient_of = dict(zip(image_ids, patients, strict=True))
+    of_label: dict[str, list[str]] = {}
+    for name, label in zip(image_ids, labels, strict=True):
+        of_label.setdefault(label, []).append(name)
+    pairs: list[tuple[str, str]] = []
+    for names in of_label.values():
+        drawn = sorted(names, key=lambda name: (derive_seed(seed, "exchange", name), name))
+        half = len(drawn) // 2
+        pairs += zip(drawn, drawn[half:] + drawn[:half], strict=True)
+    return {
+        host: donor
+        for host, donor in pairs
+        if host != donor and (patient_of[host] is None or patient_of[host] != patient_of[donor])
     }
 
 

@@ -27,7 +27,10 @@ from pneumoscope.evaluation.resampling import percentile_bounds, resampled_metri
 from pneumoscope.evaluation.subgroups import select_images
 from pneumoscope.evaluation.summary import MetricEntry, metric_entry
 
-CONDITIONS = ("lungs_only", "lungs_removed", "lungs_swapped", "metadata_only", "border_only")
+CONDITIONS = (
+    "lungs_only", "lungs_removed", "lungs_swapped", "lungs_exchanged", "metadata_only",
+    "border_only",
+)  # fmt: skip
 """Known conditions, in the order of the report; others follow by name."""
 
 _SEVERITY = re.compile(r"(?P<kind>.+):(?P<severity>\d+)")

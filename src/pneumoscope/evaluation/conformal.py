@@ -324,7 +324,7 @@ def _check_truth(
 
 def _checked(content: Mapping[str, object]) -> dict[str, Any]:
     """The content with every value of its type."""
-    values: dict[str, Any] = dict(content)
+    values: dict[str, Any] = {"assurance": None, **content}  # bundles of before have none
     if set(values) != set(_FIELDS):
         message = f"conformal with {sorted(map(str, values))}; allowed: {', '.join(_FIELDS)}."
         raise BundleError(f"{message} Export the bundle again.")

@@ -5,7 +5,7 @@ Everything is written down as tables; what they say is computed by `evaluation.a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,12 +17,14 @@ from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe
+from pneumoscope.core.types import PixelBatch
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.changes import (
     lungs_only,
     lungs_removed,
     lungs_swapped,
     pair_with_other_label,
+    pair_with_same_label,
     with_lungs,
 )
 from pneumoscope.data.corruptions import CORRUPTIONS, corrupt
@@ -152,30 +154,46 @@ def _lungs(inquiry: Inquiry, rows: pl.DataFrame) -> dict[str, NDArray[np.bool_]]
 
 
 def _lung_conditions(inquiry: Inquiry, rows: pl.DataFrame, masks: Masks) -> Iterator[pl.DataFrame]:
-    """Lungs only, removed, and exchanged with those of another label."""
+    """Lungs only, removed, and exchanged with those of another label, and of the same."""
 
     def of(ids: Sequence[str]) -> NDArray[np.bool_]:
         return np.stack([masks[name] for name in ids])
 
     yield _changed(inquiry, rows, "lungs_only", lambda c, ids: lungs_only(c, of(ids)))
     yield _changed(inquiry, rows, "lungs_removed", lambda c, ids: lungs_removed(c, of(ids)))
-    columns = (rows[name].to_list() for name in ("image_id", "label", "patient_id"))
-    donors = pair_with_other_label(*columns, seed=inquiry.seed)
-    if len(donors) < _FEWEST:
-        return
-    labels = dict(rows.select("image_id", "label").iter_rows())
+    columns = [rows[name].to_list() for name in ("image_id", "label", "patient_id")]
+    for condition, pair in _EXCHANGES.items():
+        donors = pair(*columns, seed=inquiry.seed)
+        if len(donors) >= _FEWEST:
+            yield _exchanged(inquiry, rows, condition, donors, of)
+
+
+def _exchanged(
+    inquiry: Inquiry,
+    rows: pl.DataFrame,
+    condition: str,
+    donors: dict[str, str],
+    of: Callable[[Sequence[str]], NDArray[np.bool_]],
+) -> pl.DataFrame:
+    """Answers to the lungs of the donors; their label is that of the lungs."""
+
+    def change(canvases: PixelBatch, ids: Sequence[str]) -> PixelBatch:
+        given = [donors[name] for name in ids]
+        return lungs_swapped(canvases, of(ids), inquiry.pixels.pixels(given), of(given))
+
     hosts = rows.filter(pl.col("image_id").is_in(list(donors)))
-    swapped = _changed(
-        inquiry,
-        hosts,
-        "lungs_swapped",
-        lambda c, ids: lungs_swapped(
-            c, of(ids), inquiry.pixels.pixels([donors[name] for name in ids]),
-            of([donors[name] for name in ids]),
-        ),
-    )  # fmt: skip
-    given = [labels[donors[name]] for name in swapped["image_id"]]
-    yield swapped.with_columns(pl.col("label").alias("surroundings"), pl.Series("label", given))
+    found = _changed(inquiry, hosts, condition, change)
+    labels = dict(rows.select("image_id", "label").iter_rows())
+    given = [labels[donors[name]] for name in found["image_id"]]
+    if given == found["label"].to_list():
+        return found
+    return found.with_columns(pl.col("label").alias("surroundings"), pl.Series("label", given))
+
+
+_EXCHANGES = {
+    "lungs_swapped": pair_with_other_label,
+    "lungs_exchanged": pair_with_same_label,
+}
 
 
 def _corruptions(inquiry: Inquiry) -> Iterator[pl.DataFrame]:

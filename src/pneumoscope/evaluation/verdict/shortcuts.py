@@ -55,6 +55,8 @@ def shortcuts(metrics: Content, assessment: Content) -> Finding:
     """Whether the label can be had without the lungs, and if so, whether sources explain it."""
     del metrics
     table = {str(row.get("condition")): row for row in rows(assessment, "conditions")}
+    if (swapped := table.get("lungs_swapped")) and (control := table.get("lungs_exchanged")):
+        table["lungs_swapped"] = {**swapped, "control": control.get("drop")}
     found = {
         name: finding
         for name in _TESTS
@@ -122,6 +124,8 @@ def _swapped(name: str, row: Content) -> Finding | None:
         f"With lungs and surroundings of different labels in one image, the AUC for the lungs' "
         f"label is {lungs} and for the surroundings' {around}"
     )
+    if (cost := estimate(row.get("control"))) is not None:
+        told += f" (lungs of another image of the same label cost {cost}, so much is the cut's)"
     limit = "green if the lungs surely decide, red if the surroundings surely do"
     value = f"AUC {lungs}, {_NAMES[name]}"
     if around.low > lungs.high:

@@ -22,6 +22,7 @@ CONDITIONS: Mapping[str, str] = {
     "lungs_only": "Lungs only",
     "lungs_removed": "Lungs removed",
     "lungs_swapped": "Lungs swapped",
+    "lungs_exchanged": "Lungs exchanged",
     "metadata_only": "Metadata only",
     "border_only": "Border only",
 }

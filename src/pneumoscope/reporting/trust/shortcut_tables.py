@@ -17,9 +17,13 @@ from pneumoscope.reporting.trust.tables import (
 from pneumoscope.reporting.words import count, number
 
 CONDITIONS = {
-    "lungs_only": ("Lungs only", "all else made black"),
-    "lungs_removed": ("Lungs removed", "the lungs made black; chance if nothing else tells"),
+    "lungs_only": ("Lungs only", "all else one grey"),
+    "lungs_removed": (
+        "Lungs removed",
+        "the lungs filled from around them; chance if nothing else tells",
+    ),
     "lungs_swapped": ("Lungs swapped", "lungs among the surroundings of another label"),
+    "lungs_exchanged": ("Lungs exchanged", "lungs of another image of the same label: the control"),
     "metadata_only": ("Metadata only", "size, format and the like; no image"),
     "border_only": ("Border only", "the image's margin; no lung"),
 }

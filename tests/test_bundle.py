@@ -305,7 +305,8 @@ def test_a_bad_file_costs_one_line(trained: TrainResult, phantoms: Path, tmp_pat
     bad.write_bytes(b"nothing")
     predictor = Predictor.open(trained.bundle)
     answers = list(predictor.predict_many([good[0], bad, good[1]], saliency=True))
-    assert [answer.decision for answer in answers] == ["answer", "unreadable", "answer"]
+    assert [answer.decision == "unreadable" for answer in answers] == [False, True, False]
+    assert all(bool(answer.label) == (answer.decision == "answer") for answer in answers)
     assert answers[1].reason
     assert answers[1].label is None
     assert answers[1].row(predictor.labels).keys() == answers[0].row(predictor.labels).keys()

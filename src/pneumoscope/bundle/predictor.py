@@ -7,76 +7,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundle.archive import ONNX, Bundle, open_bundle
 from pneumoscope.bundle.graph import check_graph
+from pneumoscope.bundle.prediction import PointDecision, Prediction
+from pneumoscope.bundle.reading import Reading, Seen, read, since
 from pneumoscope.bundle.runtimes import Outputs, open_runtime
-from pneumoscope.core.errors import RadiographError
 from pneumoscope.core.files import printable
-from pneumoscope.core.types import Canvas, FloatArray, PixelBatch
+from pneumoscope.core.types import FloatArray, PixelBatch
+from pneumoscope.evaluation.conformal import Conformal
+from pneumoscope.evaluation.decisions import Decided, decided
+from pneumoscope.evaluation.operating_point import OperatingPoint
+from pneumoscope.evaluation.rules import selective_from_json
 from pneumoscope.imaging.lungs import require_mask
-from pneumoscope.imaging.preprocess import Geometry, Preprocess
-from pneumoscope.imaging.radiograph import Radiograph, read_radiograph
+from pneumoscope.imaging.preprocess import Preprocess
 
-Decision = Literal["answer", "set", "abstain", "refused", "unreadable"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one input; one object for JSON, table row and overlay.
-
-    Attributes:
-        path: As given, spelled so that it can be shown.
-        source: The file.
-        label: The answer; None when there is none.
-        decision: `answer` or `unreadable`; the gate and abstention add the others.
-        reason: Why there is no answer.
-        probabilities: Calibrated, by label, in [0, 1]; empty when there is no answer.
-        milliseconds: From file to answer; inside a batch, its share of it.
-        model_id: Which model answered.
-        radiograph: What was read, to draw on.
-        saliency: `[height, width]` in the original geometry, >= 0, for the answered label.
-    """
-
-    path: str
-    source: Path
-    label: str | None
-    decision: Decision
-    reason: str | None
-    probabilities: dict[str, float]
-    milliseconds: float
-    model_id: str
-    warnings: tuple[str, ...] = ()
-    label_set: tuple[str, ...] | None = None
-    familiarity: float | None = None
-    gate_score: float | None = None
-    radiograph: Radiograph | None = None
-    saliency: FloatArray | None = None
-
-    def row(self, labels: Sequence[str]) -> dict[str, object]:
-        """The columns of the contract, the same for every decision."""
-        probabilities = {f"probability:{label}": self.probabilities.get(label) for label in labels}
-        return {
-            "path": self.path, "label": self.label, "decision": self.decision,
-            "reason": self.reason, **probabilities,
-            "label_set": None if self.label_set is None else ", ".join(self.label_set),
-            "familiarity": self.familiarity, "warnings": "; ".join(self.warnings) or None,
-            "gate_score": self.gate_score, "milliseconds": round(self.milliseconds, 2),
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    source: Path
-    radiograph: Radiograph | None
-    canvas: Canvas | None
-    geometry: Geometry | None
-    reason: str | None
-    milliseconds: float
+__all__ = ["Prediction", "Predictor", "load_bundle"]
 
 
 class Predictor:
@@ -101,6 +50,10 @@ class Predictor:
         self.preprocess = Preprocess.from_dict(bundle.spec.preprocess)
         self.calibrator = bundle.calibrator
         self.model_id = bundle.model_id
+        spec = bundle.spec
+        self._conformal = None if spec.conformal is None else Conformal.from_json(spec.conformal)
+        self._selective = selective_from_json(spec.selective)
+        self._points = [OperatingPoint.from_json(point) for point in spec.operating_points]
         self._runtime = open_runtime(bundle.files[ONNX], runtime, threads=threads)
         self.runtime = self._runtime.name
 
@@ -121,9 +74,9 @@ class Predictor:
         """Calibrated probabilities `[batch, label]` of logits `[batch, label]`."""
         return self.calibrator.apply(logits)
 
-    def predict(self, path: Path, *, saliency: bool = False) -> Prediction:
-        """The answer for one file."""
-        return next(self.predict_many([path], saliency=saliency))
+    def predict(self, source: Path | bytes, *, saliency: bool = False) -> Prediction:
+        """The answer for one file, or the content of one."""
+        return self.answer([self.read(source)], saliency=saliency)[0]
 
     def predict_many(
         self, paths: Iterable[Path], *, batch_size: int = 8, saliency: bool = False
@@ -138,68 +91,106 @@ class Predictor:
         Raises:
             InputError: the bundle was trained with lung masks, which files alone do not have.
         """
-        if self.preprocess.recipe.lungs != "off":
-            require_mask(self.preprocess.recipe.lungs, None)
         remaining = iter(paths)
         while batch := list(islice(remaining, batch_size)):
-            yield from self._answer([self._read(path) for path in batch], saliency=saliency)
+            yield from self.answer([self.read(path) for path in batch], saliency=saliency)
 
-    def _read(self, path: Path) -> _Read:
+    def read(self, source: Path | bytes, *, name: str | None = None) -> Reading:
+        """What a file, or its content, holds; see `bundle.reading`."""
+        return read(source, self.preprocess, name=name)
+
+    def answer(self, readings: Sequence[Reading], *, saliency: bool = False) -> list[Prediction]:
+        """One answer per reading, in order; those that can be answered are answered together.
+
+        Args:
+            readings: As `read` gave them, in this process or another.
+            saliency: Whether to bring the label's saliency map into the original geometry.
+
+        Raises:
+            InputError: the bundle was trained with lung masks, which files alone do not have.
+        """
+        if self.preprocess.recipe.lungs != "off":
+            require_mask(self.preprocess.recipe.lungs, None)
+        found = {row: reading.seen for row, reading in enumerate(readings) if reading.seen}
+        answers = iter(self._answers(list(found.values()), saliency=saliency))
+        return [
+            self._given(reading, next(answers)) if row in found else self._unread(reading)
+            for row, reading in enumerate(readings)
+        ]
+
+    def _answers(self, seen: Sequence[Seen], *, saliency: bool) -> list[_Answer]:
+        """What the model says of each; the time is shared evenly."""
+        if not seen:
+            return []
         start = time.perf_counter()
-        try:
-            radiograph = read_radiograph(path)
-            canvas, geometry = self.preprocess.apply(radiograph)
-        except RadiographError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            return _Read(path, None, None, None, printable(reason), _since(start))
-        return _Read(path, radiograph, canvas, geometry, None, _since(start))
-
-    def _answer(self, batch: list[_Read], *, saliency: bool) -> Iterator[Prediction]:
-        canvases = [read.canvas for read in batch if read.canvas is not None]
-        if canvases:
+        outputs = self.infer(np.stack([one.canvas for one in seen])[:, None])
+        probabilities = self.probabilities(outputs.logits)
+        rules = decided(probabilities, conformal=self._conformal, selective=self._selective)
+        share = since(start) / len(seen)
+        found = []
+        for row, one in enumerate(seen):
             start = time.perf_counter()
-            outputs = self.infer(np.stack(canvases)[:, None])
-            probabilities = self.probabilities(outputs.logits)
-            share = _since(start) / len(canvases)
-        row = 0
-        for read in batch:
-            if read.geometry is None:
-                yield self._unreadable(read)
-                continue
             chosen = int(probabilities[row].argmax())
-            start = time.perf_counter()
-            drawn = read.geometry.restore(outputs.saliency[row, chosen]) if saliency else None
-            yield Prediction(
-                path=printable(read.source),
-                source=read.source,
-                label=self.labels[chosen],
-                decision="answer",
-                reason=None,
-                probabilities=dict(zip(self.labels, probabilities[row].tolist(), strict=True)),
-                milliseconds=read.milliseconds + share + _since(start),
-                model_id=self.model_id,
-                radiograph=read.radiograph if saliency else None,
-                saliency=drawn,
-            )
-            row += 1
+            drawn = one.geometry.restore(outputs.saliency[row, chosen]) if saliency else None
+            timings = {"model": share} | ({"saliency": since(start)} if saliency else {})
+            found.append(_Answer(probabilities[row], rules, row, drawn, timings))
+        return found
 
-    def _unreadable(self, read: _Read) -> Prediction:
+    def _given(self, reading: Reading, answer: _Answer) -> Prediction:
+        decisions, row = answer.decided, answer.row
+        chosen = int(decisions.answers[row])
+        values = answer.probabilities.tolist()
+        sets = decisions.label_sets
+        timings = {"read": reading.milliseconds, **answer.timings}
+        keeps = answer.saliency is not None and reading.seen is not None
         return Prediction(
-            path=printable(read.source),
-            source=read.source,
+            path=printable(reading.source),
+            source=reading.source,
+            label=self.labels[chosen] if chosen >= 0 else None,
+            decision=decisions.decisions[row],
+            reason=decisions.reasons[row],
+            probabilities=dict(zip(self.labels, values, strict=True)),
+            milliseconds=sum(timings.values()),
+            model_id=self.model_id,
+            label_set=None if sets is None else self._names(sets[row]),
+            points=tuple(self._side(point, values) for point in self._points),
+            timings=timings,
+            radiograph=reading.seen.radiograph if keeps and reading.seen else None,
+            saliency=answer.saliency,
+        )
+
+    def _names(self, label_set: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(label for label, held in zip(self.labels, label_set, strict=True) if held)
+
+    def _side(self, point: OperatingPoint, values: Sequence[float]) -> PointDecision:
+        positive = values[self.labels.index(point.label)] >= point.threshold
+        return PointDecision(point.name, point.label, point.threshold, positive)
+
+    def _unread(self, reading: Reading) -> Prediction:
+        return Prediction(
+            path=printable(reading.source),
+            source=reading.source,
             label=None,
             decision="unreadable",
-            reason=read.reason,
+            reason=reading.reason,
             probabilities={},
-            milliseconds=read.milliseconds,
+            milliseconds=reading.milliseconds,
             model_id=self.model_id,
+            timings={"read": reading.milliseconds},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What the model says of one image, at `row` of what was decided together."""
+
+    probabilities: NDArray[np.float64]
+    decided: Decided
+    row: int
+    saliency: FloatArray | None
+    timings: dict[str, float]
 
 
 def load_bundle(path: str | Path, *, runtime: str = "auto") -> Predictor:
     """The predictor of the bundle folder or zip at `path`; `load_bundle(...).predict(image)`."""
     return Predictor.open(Path(path), runtime=runtime)
-
-
-def _since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000

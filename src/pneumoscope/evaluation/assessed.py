@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from pneumoscope.evaluation.abstention import DECISIONS, decide, selective_risk
+from pneumoscope.evaluation.abstention import DECISIONS, selective_risk
 from pneumoscope.evaluation.calibration import softmax
 from pneumoscope.evaluation.calibration_error import adaptive_calibration_error
 from pneumoscope.evaluation.decision_curve import decision_curve
+from pneumoscope.evaluation.decisions import decided
 from pneumoscope.evaluation.intervals import Interval
 from pneumoscope.evaluation.metrics import compute
 from pneumoscope.evaluation.operating_point import OperatingPoint, outcome
@@ -81,14 +82,15 @@ def label_set_section(
     conformal = rules.conformal
     if conformal is None:
         return None
+    rule = decided(predictions.probabilities, conformal=conformal, selective=rules.selective)
     sets = conformal.label_sets(predictions.probabilities)
     values = {
         name: [known.get(image_id) for image_id in predictions.image_ids]
         for name, known in groups.items()
     }
-    decisions = np.array(decide(sets))
+    decisions = np.array(rule.decisions)
     answered = decisions == "answer"
-    right = sets[np.arange(len(sets)), predictions.truth]
+    right = rule.answers == predictions.truth
     covered = set_coverage(
         sets,
         predictions.truth,

@@ -1,0 +1,79 @@
+"""From a file, or the bytes of one, to what the predictor needs; no model is asked here.
+
+Reading may run in another thread or process than answering.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumoscope.core.errors import RadiographError
+from pneumoscope.core.files import printable
+from pneumoscope.core.types import Canvas
+from pneumoscope.imaging.preprocess import Geometry, Preprocess
+from pneumoscope.imaging.radiograph import DEFAULT_LIMITS, Limits, Radiograph, read_radiograph
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A radiograph as the model will see it.
+
+    Attributes:
+        radiograph: As decoded.
+        canvas: `[size, size]`, what the model sees.
+        geometry: Where the canvas lies on the radiograph.
+    """
+
+    radiograph: Radiograph
+    canvas: Canvas
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One input, read or not.
+
+    Attributes:
+        source: The file, or the name of an upload.
+        seen: None where it could not be read.
+        reason: Why not.
+        milliseconds: That reading took.
+    """
+
+    source: Path
+    seen: Seen | None
+    reason: str | None
+    milliseconds: float
+
+
+def read(
+    source: Path | bytes,
+    preprocess: Preprocess,
+    *,
+    name: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Reading:
+    """What a file, or its content, holds; never raises for what is in it.
+
+    Args:
+        source: A file, or its content.
+        preprocess: Of the bundle that will answer.
+        name: What to call it; the path where there is one.
+        limits: What is refused before decoding.
+    """
+    start = time.perf_counter()
+    called = Path(name) if name else source if isinstance(source, Path) else Path("upload")
+    try:
+        radiograph = read_radiograph(source, limits=limits, name=str(called))
+        canvas, geometry = preprocess.apply(radiograph)
+    except RadiographError as error:
+        reason = str(error).removeprefix(f"{called}: ")
+        return Reading(called, None, printable(reason), since(start))
+    return Reading(called, Seen(radiograph, canvas, geometry), None, since(start))
+
+
+def since(start: float) -> float:
+    """Milliseconds since a moment of `time.perf_counter`."""
+    return (time.perf_counter() - start) * 1000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,8 @@ from pneumoscope.data.phantoms import write_phantoms
 
 if TYPE_CHECKING:
     from pneumoscope.workflows.results import TrainResult
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 SMALL = {
     "name": "small",
@@ -54,11 +59,32 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> MadeOnce:
+    """Makes a folder by its name, in whichever of the processes that run tests comes first."""
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.is_file():
+                write(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def phantoms(made_once: MadeOnce) -> Path:
     """About 180 phantoms of 120 patients in class folders."""
-    folder = tmp_path_factory.mktemp("data") / "phantoms"
-    write_phantoms(folder, patients=120, size=64, seed=1)
-    return folder
+    return made_once(
+        "phantoms", lambda folder: write_phantoms(folder, patients=120, size=64, seed=1)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +94,19 @@ def small_recipe(phantoms: Path) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def trained(small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def trained(small_recipe: Recipe, made_once: MadeOnce) -> TrainResult:
     """One finished, tracked and fully assessed training on phantoms."""
+    from pneumoscope.workflows.results import TrainResult
     from pneumoscope.workflows.training import train
 
-    return train(override(small_recipe, AUDITED), output=tmp_path_factory.mktemp("runs") / "small")
+    def write(folder: Path) -> None:
+        result = train(override(small_recipe, AUDITED), output=folder / "small")
+        (folder / "result.json").write_text(json.dumps(asdict(result), default=str))
+
+    facts = json.loads((made_once("runs", write) / "result.json").read_text())
+    for name in ("output", "report", "bundle"):
+        facts[name] = Path(facts[name])
+    return TrainResult(**facts)
 
 
 @pytest.fixture(scope="session")

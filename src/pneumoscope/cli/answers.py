@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pneumoscope.cli.console import print_lines
+from pneumoscope.cli.console import TerminalReporter, print_lines
+from pneumoscope.core.errors import InputError
 from pneumoscope.workflows.prediction import Answered, check_table_path, save_table
 
 __all__ = ["check_table_path", "show"]
@@ -28,6 +29,49 @@ def show(
     if not as_json:
         _print_table(rows, labels)
         print_lines(["", "For research use. Not a medical device."])
+
+
+def in_parts(
+    bundle: Path,
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    shard_size: int,
+    runtime: str,
+    as_json: bool,
+    alone: bool,
+) -> None:
+    """Answer many images into a folder of parts, and print what came of it.
+
+    Args:
+        bundle: Folder or zip.
+        paths: What to answer.
+        folder: For the parts.
+        shard_size: Images per part.
+        runtime: What runs the graph.
+        as_json: Print JSON.
+        alone: Whether no other form of output was asked for as well.
+
+    Raises:
+        InputError: another form of output was asked for.
+    """
+    from pneumoscope.bundle.predictor import Predictor
+    from pneumoscope.workflows.bulk.run import SUMMARY, predict_in_parts
+
+    if not alone:
+        raise InputError("--parts with --saliency or --output; allowed: alone. Leave one out.")
+    reporter = TerminalReporter(quiet=as_json)
+    predictor = Predictor.open(bundle, runtime=runtime)
+    result = predict_in_parts(predictor, paths, folder, shard_size=shard_size, reporter=reporter)
+    if as_json:
+        print_lines([json.dumps({"folder": str(folder), **result.to_json()})])
+        return
+    told = ", ".join(f"{count} {decision}" for decision, count in result.decisions.items())
+    print_lines([
+        f"{result.images} images ({told}) in {result.seconds:.1f} s",
+        f"Parts  {folder} ({len(result.parts)} files, listed in {SUMMARY})",
+        "", "For research use. Not a medical device.",
+    ])  # fmt: skip
 
 
 def _print_table(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> None:

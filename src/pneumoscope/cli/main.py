@@ -298,16 +298,28 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="Write the answers to this .csv or .parquet file.")
     ] = None,
+    parts: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For many images: Parquet parts, going on if stopped."),
+    ] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images per part.")] = 2000,
     runtime: Runtime = RuntimeName.auto,
     as_json: AsJson = False,
 ) -> None:
     """Answer images and folders: a table, JSON lines, CSV or Parquet, with saliency overlays.
 
-    Example: pneumoscope predict runs/demo/bundle image.png folder --json --saliency overlays
+    Examples: pneumoscope predict runs/demo/bundle image.png folder --json --saliency overlays
+    pneumoscope predict runs/demo/bundle archive.tar list.csv folder --parts answers
     """
     from pneumoscope import workflows
     from pneumoscope.cli import answers
 
+    if parts:
+        answers.in_parts(
+            bundle, paths, parts, shard_size=shard_size, runtime=runtime.value, as_json=as_json,
+            alone=saliency is None and output is None,
+        )  # fmt: skip
+        return
     if output:
         answers.check_table_path(output)
     reporter = TerminalReporter(quiet=as_json)

@@ -71,11 +71,16 @@ def save_table(rows: Sequence[dict[str, object]], labels: Sequence[str], path: P
         StorageError: the place cannot be written.
     """
     check_table_path(path)
+    table = answers_frame(rows, labels)
+    (save_csv if path.suffix.lower() == ".csv" else save_parquet)(table, path)
+
+
+def answers_frame(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> pl.DataFrame:
+    """Rows of the contract as a table, its types the same whatever the answers are."""
     probabilities = {f"probability:{label}": pl.Float64 for label in labels}
     numbers = {"familiarity": pl.Float64, "gate_score": pl.Float64, "milliseconds": pl.Float64}
     columns = dict.fromkeys(rows[0], pl.String) | probabilities | numbers
-    table = pl.DataFrame(list(rows), schema={name: columns[name] for name in rows[0]})
-    (save_csv if path.suffix.lower() == ".csv" else save_parquet)(table, path)
+    return pl.DataFrame(list(rows), schema={name: columns[name] for name in rows[0]})
 
 
 def check_table_path(path: Path) -> None:

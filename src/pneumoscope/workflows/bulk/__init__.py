@@ -1,0 +1,1 @@
+"""Bulk: many images in shards, each answered into one file, going on where it was stopped."""

@@ -1,7 +1,8 @@
 """What the usual Keras notebook does, timed: run in an environment of its own by `run.py`.
 
-`python bench/keras_recipe.py FOLDER` with FOLDER/train/<label>/*.jpeg; prints JSON. Random weights:
-time does not depend on them, and nothing is downloaded.
+`python bench/keras_recipe.py FOLDER` with FOLDER/train/<label>/*.jpeg; prints JSON. With `answers`
+behind it, only what `predict` takes. Random weights: time does not depend on them, and nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ def answers(name: str) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
+    if sys.argv[2:] == ["answers"]:
+        print(json.dumps({"tensorflow": tf.__version__, **answers("MobileNetV3Large")}))
+        return
     folder = Path(sys.argv[1]) / "train"
     images = sum(1 for _ in folder.rglob("*.jp*g"))
     batches = generator(folder)

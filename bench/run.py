@@ -24,6 +24,9 @@ import numpy as np
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import Recipe, override
 
+KERAS = Path(__file__).parents[1] / ".venv-keras" / "bin" / "python"
+"""The environment that `make bench-keras` makes."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -84,28 +87,34 @@ def main_job(data: Path) -> list[Figure]:
     ]
 
 
-def answers(_: Path) -> list[Figure]:
-    """One phantom from file to label and saliency, and the graph alone."""
-    from pneumoscope.bundle.predictor import Predictor
-    from pneumoscope.data.phantoms import write_phantoms
-    from pneumoscope.workflows import train
-
-    figures = []
-    with tempfile.TemporaryDirectory() as folder:
-        write_phantoms(Path(folder) / "data", patients=60, seed=0)
-        changes = {"data.path": f"{folder}/data", "tracking.enabled": False, "phases.0.views": 1}
-        run = train(override(Recipe(), changes), output=Path(folder) / "run")
-        image = next((Path(folder) / "data" / "NORMAL").iterdir())
-        for runtime in ("openvino", "onnxruntime"):
-            predictor = Predictor.open(run.bundle, runtime=runtime)
-            pixels = np.zeros((1, 1, 224, 224), np.uint8)
-            whole = best(lambda: predictor.predict(image, saliency=True), rounds=50)  # noqa: B023
-            graph = best(lambda: predictor.infer(pixels), rounds=50)  # noqa: B023
-            figures += [
-                Figure(f"{runtime}: file to label and saliency", whole * 1000, "ms"),
-                Figure(f"{runtime}: graph alone", graph * 1000, "ms"),
-            ]
-    return figures
+def answers(data: Path) -> list[Figure]:
+    """From file to label and saliency, in bulk, from a standing start; beside Keras `predict`."""
+    found = script("answers", data)
+    one = {
+        f"{backbone}, {name}": value
+        for backbone in ("MobileNetV3Large", "DenseNet121")
+        for name, value in found[backbone].items()
+    }
+    goals = {"MobileNetV3Large, openvino, p50": "<= 6", "DenseNet121, openvino, p50": "<= 12"}
+    bulk, limit = found["bulk"]["bulk"], found["bulk"]["graph limit"]
+    figures = [Figure(name, value, "ms", goals.get(name, "")) for name, value in one.items()]
+    figures += [
+        Figure("bulk, with decoding", bulk, "images/s"),
+        Figure("bulk over the graph alone", bulk / limit, "ratio", ">= 0.6"),
+        Figure("start to first answer", found["first answer"], "s", "< 3"),
+    ]
+    if not KERAS.exists():
+        print(f"answers are not compared: {KERAS} is not there (make bench-keras)")
+        return figures
+    keras = script("keras_recipe", data, "answers", python=str(KERAS))
+    alone, rate = (keras[f"MobileNetV3Large predict {what}"] for what in ("one", "rate"))
+    return [
+        *figures,
+        Figure("Keras predict of one array", alone, "ms"),
+        Figure("Keras predict in batches of 32", rate, "images/s"),
+        Figure("Keras over own: one", alone / one["MobileNetV3Large, openvino, p50"], "x", ">= 10"),
+        Figure("own over Keras: bulk", bulk / rate, "x", ">= 3"),
+    ]
 
 
 def intervals(_: Path) -> list[Figure]:
@@ -154,11 +163,10 @@ def script(name: str, *arguments: object, python: str = sys.executable) -> dict[
 
 def training(data: Path) -> list[Figure]:
     """Against the usual Keras recipe: the same images, network and machine, one after another."""
-    python = Path(__file__).parents[1] / ".venv-keras" / "bin" / "python"
-    if not python.exists():
-        print(f"training is not compared: {python} is not there (make bench-keras)")
+    if not KERAS.exists():
+        print(f"training is not compared: {KERAS} is not there (make bench-keras)")
         return []
-    keras = script("keras_recipe", data, python=str(python))
+    keras = script("keras_recipe", data, python=str(KERAS))
     own = {
         name: script("training", data, name) for name in ("probe", "partial", "full", "densenet")
     }

@@ -140,16 +140,15 @@ def _study(folder: Path) -> dict[str, Any]:
 
 def _comparison(folder: Path) -> dict[str, Any]:
     comparisons = _read(folder / "comparison.json")["comparisons"]
-    kept = ("metric", "first", "second", "difference", "low", "high", "p_value")
-    rows = [{name: one.get(name) for name in kept} for one in comparisons]
-    return {"kind": "comparison", "comparisons": rows}
+    return {"kind": "comparison", "words": [one["words"] for one in comparisons]}
 
 
 def _audit(folder: Path) -> dict[str, Any]:
     content = _read(folder / "audit.json")
     facts = ("data", "images", "usable", "duplicate_pairs", "severities")
     issues = [
-        {name: issue[name] for name in ("check", "severity", "title")} for issue in content["issues"]
+        {name: issue[name] for name in ("check", "severity", "title")}
+        for issue in content["issues"]
     ]
     return {"kind": "audit", **{name: content[name] for name in facts}, "issues": issues}
 

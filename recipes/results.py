@@ -135,7 +135,7 @@ def _benchmark(name: str, result: Mapping[str, Any]) -> list[str]:
         for one in others
     ]
     told = f"{_tested(result)} Means over seeds {seeds}; those of one group are not told apart."
-    errors = _errors({one["candidate"]: one for one in ranked})
+    errors = _errors({one["candidate"]: one for one in ranked}, f", seed {result['seeds'][0]}")
     return [f"### {name}", "", told, "", *_table(heading, rows), *words, *out, "", *errors]
 
 
@@ -216,7 +216,7 @@ def _metrics(one: Mapping[str, Any]) -> list[str]:
     return [_interval(one["metrics"][name]) for name in METRICS]
 
 
-def _errors(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _errors(found: Mapping[str, Mapping[str, Any]], which: str = "") -> list[str]:
     """Error per label: the share of its images that another label was given."""
     labels = list(next(iter(found.values()))["sensitivity"]) if found else []
     if len(labels) < 3:
@@ -225,7 +225,7 @@ def _errors(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         [escape_markdown(name), *(_interval(_rest(one["sensitivity"][label])) for label in labels)]
         for name, one in found.items()
     ]
-    return ["Error per label:", "", *_table(("", *map(escape_markdown, labels)), rows)]
+    return [f"Error per label{which}:", "", *_table(("", *map(escape_markdown, labels)), rows)]
 
 
 def _rest(entry: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -40,7 +40,8 @@ def runs(trained: TrainResult, tmp_path: Path) -> Path:
         "metrics": dict.fromkeys(("auc", "accuracy", "macro_f1"), rate),
     }  # fmt: skip
     skipped = row | {"candidate": "VGG16", "status": "skipped", "metrics": {}, "runs": []}
-    skipped["reason"] = "no weights are at hand (no hub). Put them at /root/.cache/x/y, or none."
+    reason = "no weights are at hand (no hub). Put them at /root/.cache/x/y, or none."
+    skipped["reason"] = reason
     facts = {"data": "phantoms@1", "split": "test", "n_images": 9, "n_patients": None}
     board = {**facts, "seeds": [0, 1], "words": ["a leads."], "candidates": [row, skipped]}
     put(folder / "board" / "leaderboard.json", board)
@@ -53,7 +54,7 @@ def runs(trained: TrainResult, tmp_path: Path) -> Path:
     put(folder / "audit" / "audit.json", {**audit, "severities": {}, "issues": [issue, issue]})
     names = {"train": "one", "fifteen": "board", "tune": "study", "pair": "compared"}
     steps = {name: step(output) for name, output in {**names, "audit": "audit"}.items()}
-    steps["other"] = step(None, "skipped", skipped["reason"])
+    steps["other"] = step(None, "skipped", reason)
     put(folder / "plan.json", {"set_up": "drawn", "quick": False, "steps": steps})
     return folder
 

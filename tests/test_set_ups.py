@@ -175,7 +175,7 @@ def quick_export(classifier: Classifier, *, size: int, views: FixedViews | None)
             if tensor.name == name or (held.size > 8 and np.array_equal(held.ravel(), old.ravel())):
                 new = weights[name].reshape(held.shape)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(new, tensor.name))
-    return graph.SerializeToString()
+    return bytes(graph.SerializeToString())
 
 
 @pytest.fixture

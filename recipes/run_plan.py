@@ -171,8 +171,17 @@ def _flag(quick: bool) -> str:
 
 
 def in_a_process(words: Sequence[str]) -> int:
-    """Run `pneumoscope` with these words; its exit status."""
-    return subprocess.run([sys.executable, "-m", "pneumoscope", *words], check=False).returncode
+    """Run `pneumoscope` with these words; its exit status. It is left time to clean up."""
+    with subprocess.Popen([sys.executable, "-m", "pneumoscope", *words]) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # which it has had from the terminal too
+            process.wait()
+            raise
+        except SystemExit:
+            process.terminate()
+            process.wait()
+            raise
 
 
 def main() -> None:

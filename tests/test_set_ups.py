@@ -31,7 +31,7 @@ from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.saliency import FixedViews, SaliencyClassifier
 from pneumoscope.workflows.benchmark import process
 from pneumoscope.workflows.benchmark import run as benchmark_run
-from run_plan import HERE, load_plan, run_plan
+from run_plan import HERE, in_a_process, load_plan, run_plan
 
 NAMES = ("balanced", "modality", "parametric", "pneumonia", "radiography")
 RECIPES = [path for path in HERE.rglob("*.yaml") if path.name not in ("plan.yaml", "space.yaml")]
@@ -254,3 +254,7 @@ def test_a_plan_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text("step: {command: train}")
     with pytest.raises(RecipeError, match="a step is"):
         load_plan(tmp_path)
+
+
+def test_a_command_gets_its_own_process_and_answers_with_its_status() -> None:
+    assert (in_a_process(["--version"]), in_a_process(["no-such-command"])) == (0, 2)

@@ -5,19 +5,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 OUTPUT ?=
+NAME ?=
+QUICK ?=
+RECORDS ?= runs/recipes/*
 
 # Usage telemetry of dependencies stays off in everything that runs from here.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test format bench bench-keras constraints clean
+.PHONY: help install demo test format bench bench-keras recipe records results constraints clean
 
 help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
 	@echo "make test                                 install, then every check and test"
 	@echo "make format                               format and fix what can be fixed"
 	@echo "make bench                                long measurements, table and JSON (an hour)"
+	@echo "make recipe NAME=modality [DATA=folder] [OUTPUT=folder] [QUICK=1]   a set-up of recipes/"
+	@echo "make records [RECORDS=folders]            keep the numbers of finished set-ups"
+	@echo "make results                              docs/results.md from the numbers kept"
 	@echo "make constraints                          pin what is installed now"
 	@echo "make clean                                remove the environment and caches"
 
@@ -52,6 +58,16 @@ bench-keras:
 
 bench: install bench-keras
 	$(BIN)/python bench/run.py $(if $(DATA),--data $(DATA))
+
+recipe: install
+	$(BIN)/python recipes/run_plan.py $(NAME) $(if $(DATA),--data $(DATA)) \
+	  $(if $(OUTPUT),--output $(OUTPUT)) $(if $(QUICK),--quick)
+
+records: install
+	$(BIN)/python recipes/records.py $(RECORDS)
+
+results: install
+	$(BIN)/python recipes/results.py
 
 constraints: install
 	@head -n 1 constraints.txt > constraints.new

@@ -16,7 +16,7 @@ from pneumoscope.core.recipe import PreprocessRecipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import build_catalogue
 from pneumoscope.data.layouts import recognise
-from pneumoscope.data.masks import with_masks
+from pneumoscope.data.masks import with_mask_folder, with_masks
 from pneumoscope.imaging.preprocess import Preprocess
 
 KEEP = Preprocess(PreprocessRecipe(size=32, lungs="keep"))
@@ -65,6 +65,25 @@ def test_masks_of_the_catalogue_reach_the_canvas(folder: Path) -> None:
     plain = canvas(prepared(folder, Preprocess(PreprocessRecipe(size=32))), "N-0.png")
     np.testing.assert_array_equal(kept[:, :16], plain[:, :16])
     assert plain[:, 16:].all()
+
+
+def test_masks_of_a_folder_take_the_place_of_the_layouts_own(folder: Path, tmp_path: Path) -> None:
+    right = (~LEFT).astype(np.uint8) * 255
+    put(tmp_path / "lungs" / "N" / "images" / "N-0.png", right)
+    put(tmp_path / "lungs" / "N" / "images" / "N-3.png", right)
+    listing = with_mask_folder(recognise(folder), tmp_path / "lungs")
+    masked = {entry.path: entry.mask_path for entry in listing.entries if entry.mask_path}
+    assert masked == {f"N/images/N-{n}.png": f"../lungs/N/images/N-{n}.png" for n in (0, 3)}, (
+        "N-1 has a mask of another maker, and none there"
+    )
+    pixels = PixelCache(with_masks(KEEP, listing))
+    found = build_catalogue(listing, pixels=pixels, reporter=Silent()), pixels
+    kept = canvas(found, "N-0.png")
+    assert not kept[:, :16].any()
+    assert kept[:, 16:].all()
+    assert found[0]["excluded"].null_count() == 2
+    with pytest.raises(InputError, match=r"data\.masks=.*nowhere: is no folder of masks"):
+        with_mask_folder(recognise(folder), tmp_path / "nowhere")
 
 
 def test_images_without_a_usable_mask_are_excluded_with_the_reason(folder: Path) -> None:

@@ -14,7 +14,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import build_catalogue, require_labels
 from pneumoscope.data.layouts import recognise
-from pneumoscope.data.masks import with_masks
+from pneumoscope.data.masks import with_mask_folder, with_masks
 from pneumoscope.data.split import apply_split, assign_splits, limit_images
 from pneumoscope.imaging.preprocess import Preprocess
 
@@ -39,9 +39,12 @@ def prepare(
     layout: str,
     columns: Mapping[str, str] | None = None,
     source: str | None = None,
+    masks: str | None = None,
     reporter: Reporter,
 ) -> Prepared:
     """Recognise, read and cache a data folder, saying what was understood and left out.
+
+    The images' lung masks are those in the folder `masks`, where it is given.
 
     Raises:
         LayoutError: the folder does not say what its images are.
@@ -50,6 +53,10 @@ def prepare(
     """
     listing = recognise(path, layout=layout, columns=columns, source=source)
     reporter.say(f"Layout: {listing.layout} ({listing.why}), {len(listing.entries)} images.")
+    if masks is not None:
+        listing = with_mask_folder(listing, Path(masks))
+        masked = sum(entry.mask_path is not None for entry in listing.entries)
+        reporter.say(f"Lung masks from {masks}: {masked} images have one.")
     for note in listing.notes:
         reporter.warn(note)
     pixels = PixelCache(with_masks(preprocess, listing))
@@ -75,6 +82,7 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
         layout=data.layout,
         columns={str(name): column for name, column in data.columns.items()},
         source=data.source,
+        masks=data.masks,
         reporter=reporter,
     )
 

@@ -35,6 +35,9 @@ class DataRecipe(Section):
     name leaves the catalogue column unknown."""
     source: str | None = None
     """Where the radiographs come from, for those whose source the layout does not know."""
+    masks: str | None = None
+    """A folder of lung masks under the images' own relative paths, ending in `.png`, as `segment`
+    writes it; used instead of those that the layout names."""
     limit: Annotated[int, Field(ge=40)] | None = None
     """About this many images, drawn by whole patients from every label; null takes all."""
 

@@ -32,7 +32,7 @@ class Entry:
         view: `PA`, `AP` or `LATERAL`.
         sex: `M` or `F`.
         age: Years.
-        mask_path: The lung mask, inside the data folder.
+        mask_path: The lung mask, seen from the data folder.
     """
 
     path: str

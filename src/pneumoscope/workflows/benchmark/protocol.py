@@ -136,11 +136,12 @@ class Protocol:
             )
 
     def _recipe(self, candidate: Candidate, name: str, seed: int) -> Recipe:
-        own = self.base.augment.seed
+        own, masks = self.base.augment.seed, self.base.data.masks
         changes = {
             "name": name,
             "seed": seed,
             "data.path": str(Path(str(self.base.data.path)).resolve()),
+            "data.masks": masks and str(Path(masks).resolve()),
             "data.limit": None,  # the split names who was drawn
             "split": {"file": str((self.output / SPLIT).resolve())},
             "augment.seed": self.base.seed if own is None else own,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -48,6 +49,15 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["PNEUMOSCOPE_CACHE"] = str(folder)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_onnx_registry() -> None:
+    """torch's table of ONNX operators, read once per process: a fifth of every small training."""
+    from torch.onnx._internal.exporter import _registration
+
+    registry: Any = _registration.ONNXRegistry
+    registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
 
 
 @pytest.fixture

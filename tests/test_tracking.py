@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -15,7 +16,7 @@ import yaml
 
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, override
-from pneumoscope.tracking import tracked_run
+from pneumoscope.tracking import Identity, TrackedRun, tracked_run
 from pneumoscope.tracking.record import load_record
 from pneumoscope.tracking.stores import shown
 from pneumoscope.workflows.results import TrainResult
@@ -147,23 +148,37 @@ def test_a_store_that_refuses_costs_a_warning(
 def test_a_store_lost_on_the_way_costs_one_warning(local: Path) -> None:
     reporter = Silent()
     with tracked_run(Recipe(), store=local, tags={}, reporter=reporter) as run:
-        run._client.set_terminated(run.run_id)
-        run._client.delete_run(run.run_id)
+        assert run._line is not None
+        run._line.client.set_terminated(run.run_id)
+        run._line.client.delete_run(run.run_id)
         run.log_metrics({"a": 1.0})
         run.log_metrics({"a": 2.0})
     assert len([line for line in reporter.warnings if "tracking stopped" in line]) == 1
 
 
+def begun(
+    store: Path, told: Silent, identity: Identity, **options: Any
+) -> AbstractContextManager[TrackedRun]:
+    return tracked_run(Recipe(), store=store, tags={}, reporter=told, identity=identity, **options)
+
+
 def test_children_name_their_parent(local: Path) -> None:
     told = Silent()
-    with (
-        tracked_run(Recipe(), store=local, tags={}, reporter=told, kind="benchmark") as top,
-        tracked_run(Recipe(), store=local, tags={}, reporter=told, parent=top.parent) as child,
-    ):
-        child.log_metrics({"a": 1.0})
+    with begun(local, told, Identity(kind="benchmark")) as top:
+        elsewhere = local / "runs"
+        for name in ("one", "one", "two"):
+            with begun(elsewhere, told, Identity(name=name, parent=top.parent)) as child:
+                child.log_metrics({"a": 1.0})
     client = mlflow.MlflowClient(tracking_uri=child.uri)
     assert client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == top.run_id
     assert client.get_run(top.run_id).data.tags["pneumoscope.kind"] == "benchmark"
+    below = client.search_runs(
+        [client.get_run(top.run_id).info.experiment_id],
+        f"tags.`mlflow.parentRunId` = '{top.run_id}'",
+    )
+    assert sorted(run.info.run_name for run in below) == ["one", "two"], "begun again, the same"
+    assert not elsewhere.exists(), "a child goes where its parent is"
+    assert not told.warnings
 
 
 def test_a_run_that_was_killed_goes_on_as_the_same(local: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pneumoscope.bundle.archive import open_bundle
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.tracking import DataInput, Parent, TrackedRun, sync, tracked_run
+from pneumoscope.tracking import DataInput, Identity, Parent, TrackedRun, sync, tracked_run
 from pneumoscope.tracking.models import resolve
 from pneumoscope.tracking.record import load_record
 from pneumoscope.workflows.promoting import promote
@@ -175,7 +175,8 @@ def _begin(
     name: str, store: Path, told: Silent, parent: Parent | None
 ) -> AbstractContextManager[TrackedRun]:
     recipe = Recipe(name=name)
-    return tracked_run(recipe, store=store, tags={}, reporter=told, inputs=[DATA], parent=parent)
+    child = Identity(parent=parent)
+    return tracked_run(recipe, store=store, tags={}, reporter=told, inputs=[DATA], identity=child)
 
 
 def test_a_server_killed_on_the_way_is_told_later(

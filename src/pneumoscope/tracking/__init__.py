@@ -2,7 +2,17 @@
 
 from pneumoscope.tracking.naming import epoch_metrics
 from pneumoscope.tracking.offline import Synced, sync
-from pneumoscope.tracking.record import DataInput, Parent
+from pneumoscope.tracking.record import DataInput, Identity, Parent, Record
 from pneumoscope.tracking.runs import TrackedRun, tracked_run
 
-__all__ = ["DataInput", "Parent", "Synced", "TrackedRun", "epoch_metrics", "sync", "tracked_run"]
+__all__ = [
+    "DataInput",
+    "Identity",
+    "Parent",
+    "Record",
+    "Synced",
+    "TrackedRun",
+    "epoch_metrics",
+    "sync",
+    "tracked_run",
+]

@@ -17,6 +17,8 @@ COMPLETE_TAG: Final = "pneumoscope.complete"
 MODEL_TAG: Final = "pneumoscope.model"
 """The id of the logged model."""
 PARENT_TAG: Final = "mlflow.parentRunId"
+NOTE_TAG: Final = "mlflow.note.content"
+"""What MLflow's pages show as the run's description, in Markdown."""
 
 _MAX_VALUE = 6000
 _MAX_TAG = 5000

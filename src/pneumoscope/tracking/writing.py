@@ -21,7 +21,7 @@ from pneumoscope.tracking.record import RECORD, DataInput, Point, Record
 
 BUNDLE = "bundle"
 _CARD = "model_card.md"
-_LEFT_OUT = {RECORD, BUNDLE, "mlartifacts", "mlflow.db"}
+_LEFT_OUT = {RECORD, BUNDLE, "tensorboard", "mlartifacts", "mlflow.db"}
 
 
 def find_run(client: Any, experiment_id: str, key: str, content: str = "") -> str | None:
@@ -111,7 +111,9 @@ def _missing(client: Any, run_id: str, points: Sequence[Point]) -> list[Point]:
 def send_folder(client: Any, run_id: str, folder: Path) -> None:
     """Send every file of a run folder but its bundle, its record and the runs within it.
 
-    The bundle goes as the run's model (`send_model`), where MLflow lists it as `bundle`.
+    The bundle goes as the run's model (`send_model`), where MLflow lists it as `bundle`. Event
+    files stay out: MLflow has no page for them, and TensorBoard would show a local store's copies
+    as further runs.
     """
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or entry.name in _LEFT_OUT or is_run(entry):

@@ -61,7 +61,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small but complete pass.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Runtime = Annotated[RuntimeName, typer.Option(help="What runs the bundle.")]
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")]
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder, zip, or models:/NAME@alias.")
+]
 
 
 @app.callback(invoke_without_command=True)

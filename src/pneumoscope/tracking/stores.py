@@ -50,6 +50,10 @@ class Store:
         """The address without user and password."""
         return shown(self.uri)
 
+    def exists(self) -> bool:
+        """Whether a local store has been made; of a server, only asking it tells."""
+        return self.folder is None or Path(self.uri.removeprefix(_SQLITE)).is_file()
+
     def client(self) -> Any:
         """An MLflow client of this store alone, whatever the environment says."""
         from mlflow import MlflowClient

@@ -2,7 +2,7 @@
 
 from pneumoscope.tracking.naming import NOTE_TAG, epoch_metrics
 from pneumoscope.tracking.offline import Synced, sync
-from pneumoscope.tracking.record import DataInput, Identity, Parent, Record
+from pneumoscope.tracking.record import DataInput, Identity, Parent, Point, Record, load_record
 from pneumoscope.tracking.runs import TrackedRun, tracked_run
 
 __all__ = [
@@ -10,10 +10,12 @@ __all__ = [
     "DataInput",
     "Identity",
     "Parent",
+    "Point",
     "Record",
     "Synced",
     "TrackedRun",
     "epoch_metrics",
+    "load_record",
     "sync",
     "tracked_run",
 ]

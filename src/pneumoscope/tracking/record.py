@@ -138,6 +138,13 @@ class Record:
     complete: bool = False
     lost: str | None = None
 
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits fixed by which run it is, and by what it says."""
+        points = sorted((point.name, point.step, point.value) for point in self.metrics)
+        said = [self.key, self.status, sorted(self.params.items()), points]
+        return sha256(json.dumps(said).encode())[:32]
+
     def save(self, folder: Path) -> None:
         """Write `tracking.json` into a folder."""
         content = {"schema_version": _SCHEMA_VERSION, **asdict(self)}

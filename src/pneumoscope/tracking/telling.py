@@ -37,7 +37,7 @@ class Synced:
 def tell_run(client: Any, store: Store, folder: Path, record: Record) -> Synced:
     """Make one run of the store say what its folder says."""
     experiment = store.experiment(client, record.experiment)
-    content = content_key(folder)
+    content = content_key(folder) or record.digest
     run_id = writing.find_run(client, experiment, record.key, content)
     state: State = "completed"
     if run_id is None:
@@ -47,8 +47,7 @@ def tell_run(client: Any, store: Store, folder: Path, record: Record) -> Synced:
         return _synced(store, folder, record, run_id, "there")
     else:
         adopt(client, experiment, run_id, record.parent)
-    if content:
-        record.tags[CONTENT_TAG] = content
+    record.tags[CONTENT_TAG] = content
     if record.status == "RUNNING":  # the run folder is whole, so the run was
         record.status = "FINISHED"
     writing.catch_up(client, run_id, record)
@@ -80,7 +79,7 @@ def parent_in(client: Any, experiment: str, parent: Parent | None) -> str | None
 
 def _is_told(tags: dict[str, str], content: str) -> bool:
     """Whether the store has everything: a benchmark may have gone on since it had."""
-    return tags.get(COMPLETE_TAG) == "true" and tags.get(CONTENT_TAG, "") == content
+    return tags.get(COMPLETE_TAG) == "true" and tags.get(CONTENT_TAG) == content
 
 
 def _synced(store: Store, folder: Path, record: Record, run_id: str, state: State) -> Synced:

@@ -29,6 +29,13 @@ _SETTINGS = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
+# What MLflow's pages of an experiment show: trainings, not conversations.
+_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "Everything that Pneumoscope did on the data of this name and "
+    "fingerprint: trainings, benchmarks over their trainings, studies over their trials. For "
+    "research use. Not a medical device.",
+}
 # A server that does not answer must not hold up training for minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
@@ -77,7 +84,7 @@ class Store:
 
         place = (self.folder / ARTEFACTS).resolve().as_uri() if self.folder else None
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.create_experiment(name, place, _EXPERIMENT))
         except MlflowException:  # another client may have made it just now
             found = client.get_experiment_by_name(name)
             if found is None:

@@ -73,7 +73,7 @@ class Board:
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """Take one number at a step; ends of intervals are left to the report."""
-        if name.endswith(("/low", "/high")):
+        if name.partition("/")[0].endswith((".low", ".high")):
             return
         self._try("scalars", lambda: self._events.scalar(name, value, step))
 

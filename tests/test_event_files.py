@@ -79,8 +79,8 @@ def test_everything_else_is_there_once(watched: tuple[TrainResult, list[str]], e
     tags = events.Tags()
     assert tags["graph"]
     assert "classifier" in str(events.Graph()).lower() or "head" in str(events.Graph())
-    assert [event.step for event in events.Images("augmented")] == list(range(5))
-    plain, *views = [event.encoded_image_string for event in events.Images("augmented")]
+    assert [event.step for event in events.Images("augmented/0")] == list(range(5))
+    plain, *views = [event.encoded_image_string for event in events.Images("augmented/0")]
     assert len({plain, *views}) == 5, "every view is another one"
     assert len([name for name in tags["images"] if name.startswith("saliency/")]) == 8
     assert {"pr/NORMAL", "pr/PNEUMONIA", "recipe/text_summary"} <= set(tags["tensors"])

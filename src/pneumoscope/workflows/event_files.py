@@ -127,8 +127,9 @@ def _augmented(events: EventFiles, ended: Ended) -> None:
     canvases = torch.from_numpy(ended.pixels.pixels(ids))
     maker = Views.of(ended.recipe, rows["image_id"].to_list(), ended.pixels)
     for view in range(_VIEWS + 1):
-        shown = maker.show(canvases, ids, view).round().clamp(0, 255).to(torch.uint8)
-        events.images("augmented", shown.numpy(), step=view)
+        shown = maker.show(canvases, ids, view).round().clamp(0, 255).to(torch.uint8).numpy()
+        for number in range(len(ids)):
+            events.images(f"augmented/{number}", shown[number : number + 1], step=view)
 
 
 def _saliency(events: EventFiles, ended: Ended) -> None:

@@ -129,7 +129,7 @@ def study_run(
         },
         reporter=reporter,
         inputs=data_inputs(Path(str(plan.recipe.data.path)), material.catalogue),
-        identity=Identity(plan.study, kind="tune", key=_key_of(opened)),
+        identity=Identity(plan.study, kind="tune", key=key_of(opened)),
         memory=folder,
     ) as run:
         yield StudyRun(run, opened, folder)
@@ -187,7 +187,7 @@ _REST = (
 )
 
 
-def _key_of(opened: OpenStudy) -> str:
+def key_of(opened: OpenStudy) -> str:
     """The run's key, kept with the study: whoever goes on with it tells the same run."""
     with answering(opened.plan.storage):
         known = opened.study.user_attrs.get(_KEY)

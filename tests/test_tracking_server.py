@@ -28,6 +28,7 @@ from pneumoscope.tracking import DataInput, Identity, Parent, TrackedRun, sync, 
 from pneumoscope.tracking.models import resolve
 from pneumoscope.tracking.record import load_record
 from pneumoscope.workflows.benchmark.run import benchmark
+from pneumoscope.workflows.bundles import bundle_at
 from pneumoscope.workflows.promoting import promote
 from pneumoscope.workflows.results import TrainResult
 from pneumoscope.workflows.tuning.plan import Search
@@ -123,7 +124,11 @@ def logged_in(server: Server, trained: TrainResult) -> Iterator[Any]:
 
 
 def test_a_wrong_password_is_refused_before_anything_begins(
-    server: Server, logged_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    logged_in: Any,
+    small_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
     with (
@@ -133,6 +138,13 @@ def test_a_wrong_password_is_refused_before_anything_begins(
         pytest.fail("begun")
     assert "MLFLOW_TRACKING_PASSWORD" in str(error.value)
     assert "wrong" not in str(error.value)
+    with pytest.raises(StorageError, match="refuses the login"):
+        bundle_at("models:/chest@champion")
+    recipe, output = override(small_recipe, QUICKEST), tmp_path / "bench"
+    with pytest.raises(StorageError, match="refuses the login"):
+        benchmark(None, ["lenet5"], recipe=recipe, seeds=1, output=output)
+    assert not (output / "runs").exists()
+    shutil.rmtree(output)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -244,6 +244,7 @@ def test_artefacts_that_cannot_be_written_cost_one_warning(copied: Path, tmp_pat
     run = tmp_path / "run"
     run.mkdir()
     (run / "report.html").write_text("a report")
+    (run / "metrics.json").write_text("{}")
     run_id, warnings = tracked_in(copied, run)
     assert run_id is not None
     assert len(warnings) == 1
@@ -252,7 +253,7 @@ def test_artefacts_that_cannot_be_written_cost_one_warning(copied: Path, tmp_pat
     (done,) = sync(run, uri=local_store(copied).uri)
     assert (done.run_id, done.state) == (run_id, "completed")
     client = mlflow.MlflowClient(tracking_uri=local_store(copied).uri)
-    assert everything_below(client, run_id) == {"report.html"}
+    assert everything_below(client, run_id) == {"report.html", "metrics.json"}
     assert client.get_run(run_id).data.metrics["a"] == 1.0
 
 

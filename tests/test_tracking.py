@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -166,12 +166,15 @@ def begun(
     return tracked_run(Recipe(), store=store, tags={}, reporter=told, identity=identity, **options)
 
 
-def tracked_in(store: Path, run: Path) -> tuple[str | None, list[str]]:
+def tracked_in(
+    store: Path, run: Path, *, spoil: Callable[[], object] = lambda: None
+) -> tuple[str | None, list[str]]:
     """The id of a run tracked in the store, and what the user is told."""
     reporter = Silent()
     recipe = override(Recipe(), {"tracking.experiment": run.parent.name})
     with tracked_run(recipe, store=store, tags={}, reporter=reporter) as tracked:
         tracked.log_metrics({"a": 1.0})
+        spoil()
         tracked.log_folder(run)
     record = load_record(run)
     assert record is not None
@@ -240,20 +243,26 @@ def test_an_unusable_store_is_said_at_once_and_told_later(
 
 
 def test_artefacts_that_cannot_be_written_cost_one_warning(copied: Path, tmp_path: Path) -> None:
-    (copied / "mlartifacts").write_text("in the way")
+    artefacts = copied / "mlartifacts"
+
+    def spoil() -> None:
+        artefacts.rename(copied / "aside")
+        artefacts.write_text("in the way")
+
     run = tmp_path / "run"
     run.mkdir()
     (run / "report.html").write_text("a report")
     (run / "metrics.json").write_text("{}")
-    run_id, warnings = tracked_in(copied, run)
+    run_id, warnings = tracked_in(copied, run, spoil=spoil)
     assert run_id is not None
     assert len(warnings) == 1
     assert "tracking stopped" in warnings[0]
-    (copied / "mlartifacts").unlink()
+    artefacts.unlink()
+    (copied / "aside").rename(artefacts)
     (done,) = sync(run, uri=local_store(copied).uri)
     assert (done.run_id, done.state) == (run_id, "completed")
     client = mlflow.MlflowClient(tracking_uri=local_store(copied).uri)
-    assert everything_below(client, run_id) == {"report.html", "metrics.json"}
+    assert everything_below(client, run_id) == {"recipe.yaml", "report.html", "metrics.json"}
     assert client.get_run(run_id).data.metrics["a"] == 1.0
 
 

@@ -17,8 +17,10 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from pneumoscope.bundle.archive import open_bundle
+from pneumoscope.cli.main import app
 from pneumoscope.core.errors import InputError, StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.types import FloatArray
@@ -27,6 +29,7 @@ from pneumoscope.tracking import sync
 from pneumoscope.tracking.models import champion_of, resolve
 from pneumoscope.tracking.promotion import promotions
 from pneumoscope.tracking.stores import local_store
+from pneumoscope.workflows.bundles import bundle_at
 from pneumoscope.workflows.promoting import PromoteResult, promote
 from pneumoscope.workflows.results import TrainResult
 
@@ -159,9 +162,9 @@ def test_a_champion_is_fetched_by_its_address(shelf: Shelf, fresh_cache: Path) -
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("models:/chest@absent", "has no such model"),
-        ("models:/absent@champion", "has no such model"),
-        ("models:/chest/99", "has no such model"),
+        ("models:/chest@absent", r"no such model; chest has @champion \(version 1\), /1\."),
+        ("models:/absent@champion", r"has no such model; it has chest"),
+        ("models:/chest/99", r"no such model; chest has @champion"),
         ("models:/chest", "is no registered model"),
         ("models:/a'b@c", "model name"),
     ],
@@ -169,6 +172,42 @@ def test_a_champion_is_fetched_by_its_address(shelf: Shelf, fresh_cache: Path) -
 def test_an_address_that_names_nothing(shelf: Shelf, address: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         resolve(address, runs=shelf.folder)
+
+
+def test_the_command_line_takes_a_champion_where_it_takes_a_bundle(
+    shelf: Shelf, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_store(shelf.folder).uri)
+    image = min((phantoms / "NORMAL").iterdir())
+    rows = []
+    for bundle in ("models:/chest@champion", "models:/chest/1", str(shelf.first / "bundle")):
+        done = CliRunner().invoke(app, ["predict", bundle, str(image), "--json"])
+        assert done.exit_code == 0, done.output
+        rows.append({**json.loads(done.stdout), "milliseconds": 0})
+    assert rows[0] == rows[1] == rows[2]
+    assert bundle_at(tmp_path) == tmp_path
+    arguments = ["evaluate", "models:/chest@nobody", str(phantoms), "--output", str(tmp_path / "e")]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 1
+    assert "chest has @champion" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    audited = ["audit", str(phantoms), "--bundle", "models:/nobody/1"]
+    assert "no such model; it has chest" in CliRunner().invoke(app, audited).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_asking_a_store_that_is_not_there_does_not_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"there is no store at sqlite:.*MLFLOW_TRACKING_URI"):
+        bundle_at("models:/chest@champion")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StorageError, match="tracking store refuses") as caught:
+        bundle_at("models:/chest@champion")
+    assert "\n" not in str(caught.value)
 
 
 def test_mlflow_itself_answers_with_the_champion(shelf: Shelf, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         events.graph(module, torch.from_numpy(pixels))
         assert module.training
         events.images("augmented", pixels)
-        events.pictures("saliency", [np.zeros((20, 30, 3), dtype=np.uint8)])
+        events.picture("saliency/0", np.zeros((20, 30, 3), dtype=np.uint8))
         events.pr_curves(("A", "B"), np.array([0, 1] * 3), generator.random((6, 2)))
         columns: dict[str, list[object]] = {"label": ["A", None, "B"] * 2, "image": list(range(6))}
         events.projector(generator.random((6, 4)), columns, pixels)

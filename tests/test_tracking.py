@@ -3,9 +3,13 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
+import shutil
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -13,11 +17,12 @@ from urllib.parse import unquote, urlparse
 import pytest
 import yaml
 
+from pneumoscope.core.errors import StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, override
-from pneumoscope.tracking import tracked_run
+from pneumoscope.tracking import Identity, TrackedRun, sync, tracked_run
 from pneumoscope.tracking.record import load_record
-from pneumoscope.tracking.stores import shown
+from pneumoscope.tracking.stores import local_store, shown
 from pneumoscope.workflows.results import TrainResult
 
 mlflow = pytest.importorskip("mlflow")
@@ -147,23 +152,137 @@ def test_a_store_that_refuses_costs_a_warning(
 def test_a_store_lost_on_the_way_costs_one_warning(local: Path) -> None:
     reporter = Silent()
     with tracked_run(Recipe(), store=local, tags={}, reporter=reporter) as run:
-        run._client.set_terminated(run.run_id)
-        run._client.delete_run(run.run_id)
+        assert run._line is not None
+        run._line.client.set_terminated(run.run_id)
+        run._line.client.delete_run(run.run_id)
         run.log_metrics({"a": 1.0})
         run.log_metrics({"a": 2.0})
     assert len([line for line in reporter.warnings if "tracking stopped" in line]) == 1
 
 
+def begun(
+    store: Path, told: Silent, identity: Identity, **options: Any
+) -> AbstractContextManager[TrackedRun]:
+    return tracked_run(Recipe(), store=store, tags={}, reporter=told, identity=identity, **options)
+
+
+def tracked_in(
+    store: Path, run: Path, *, spoil: Callable[[], object] = lambda: None
+) -> tuple[str | None, list[str]]:
+    """The id of a run tracked in the store, and what the user is told."""
+    reporter = Silent()
+    recipe = override(Recipe(), {"tracking.experiment": run.parent.name})
+    with tracked_run(recipe, store=store, tags={}, reporter=reporter) as tracked:
+        tracked.log_metrics({"a": 1.0})
+        spoil()
+        tracked.log_folder(run)
+    record = load_record(run)
+    assert record is not None
+    assert (record.status, record.complete) == ("FINISHED", False)
+    assert record.lost
+    assert [(point.name, point.value) for point in record.metrics if point.name == "a"] == [
+        ("a", 1.0)
+    ]
+    return tracked.run_id, reporter.warnings
+
+
+@pytest.fixture
+def copied(local: Path, tmp_path: Path) -> Path:
+    """A store of its own, ready made."""
+    with begun(local, Silent(), Identity()):
+        pass
+    folder = tmp_path / "store"
+    folder.mkdir()
+    shutil.copy(local / "mlflow.db", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("ffffffffffff", r"schema, ffffffffffff, is unknown to MLflow .*, so a newer one wrote it"),
+        ("c48cb773bb87", r"schema is that of an older MLflow, c48cb773bb87; .*mlflow db upgrade"),
+    ],
+)
+def test_a_store_of_another_mlflow_is_said_and_nothing_is_lost(
+    copied: Path, tmp_path: Path, version: str, reason: str
+) -> None:
+    with sqlite3.connect(copied / "mlflow.db") as database:
+        database.execute("update alembic_version set version_num = ?", (version,))
+    database.close()
+    run = tmp_path / "run"
+    run.mkdir()
+    run_id, (warning,) = tracked_in(copied, run)
+    assert run_id is None
+    assert re.search(reason, warning)
+    assert "pneumoscope sync" in warning
+    with pytest.raises(StorageError, match=reason) as caught:
+        sync(run, uri=local_store(copied).uri)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unusable_store_is_said_at_once_and_told_later(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    (tmp_path / "folder" / "mlflow.db").mkdir(parents=True)
+    run.mkdir()
+    start = time.monotonic()
+    assert "Is a directory" in tracked_in(tmp_path / "folder", run)[1][0]
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "mlflow.db").write_text("this is no database" * 99)
+    assert "is not a database" in tracked_in(tmp_path / "text", run)[1][0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/x/mlflow.db")
+    assert "Not a directory" in tracked_in(tmp_path, run)[1][0]
+    with pytest.raises(StorageError, match="Not a directory"):
+        sync(run)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert time.monotonic() - start < 20
+    told = [sync(run, uri=local_store(local).uri)[0].state for _ in range(2)]
+    assert told == ["imported", "there"]
+
+
+def test_artefacts_that_cannot_be_written_cost_one_warning(copied: Path, tmp_path: Path) -> None:
+    artefacts = copied / "mlartifacts"
+
+    def spoil() -> None:
+        artefacts.rename(copied / "aside")
+        artefacts.write_text("in the way")
+
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "report.html").write_text("a report")
+    (run / "metrics.json").write_text("{}")
+    run_id, warnings = tracked_in(copied, run, spoil=spoil)
+    assert run_id is not None
+    assert len(warnings) == 1
+    assert "tracking stopped" in warnings[0]
+    artefacts.unlink()
+    (copied / "aside").rename(artefacts)
+    (done,) = sync(run, uri=local_store(copied).uri)
+    assert (done.run_id, done.state) == (run_id, "completed")
+    client = mlflow.MlflowClient(tracking_uri=local_store(copied).uri)
+    assert everything_below(client, run_id) == {"recipe.yaml", "report.html", "metrics.json"}
+    assert client.get_run(run_id).data.metrics["a"] == 1.0
+
+
 def test_children_name_their_parent(local: Path) -> None:
     told = Silent()
-    with (
-        tracked_run(Recipe(), store=local, tags={}, reporter=told, kind="benchmark") as top,
-        tracked_run(Recipe(), store=local, tags={}, reporter=told, parent=top.parent) as child,
-    ):
-        child.log_metrics({"a": 1.0})
+    with begun(local, told, Identity(kind="benchmark")) as top:
+        elsewhere = local / "runs"
+        for name in ("one", "one", "two"):
+            with begun(elsewhere, told, Identity(name=name, parent=top.parent)) as child:
+                child.log_metrics({"a": 1.0})
     client = mlflow.MlflowClient(tracking_uri=child.uri)
     assert client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == top.run_id
     assert client.get_run(top.run_id).data.tags["pneumoscope.kind"] == "benchmark"
+    below = client.search_runs(
+        [client.get_run(top.run_id).info.experiment_id],
+        f"tags.`mlflow.parentRunId` = '{top.run_id}'",
+    )
+    assert sorted(run.info.run_name for run in below) == ["one", "two"], "begun again, the same"
+    assert not elsewhere.exists(), "a child goes where its parent is"
+    assert not told.warnings
 
 
 def test_a_run_that_was_killed_goes_on_as_the_same(local: Path, tmp_path: Path) -> None:

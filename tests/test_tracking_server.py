@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -8,23 +10,29 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from pneumoscope.bundle.archive import open_bundle
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.progress import Silent
-from pneumoscope.core.recipe import Recipe
-from pneumoscope.tracking import DataInput, Parent, TrackedRun, sync, tracked_run
+from pneumoscope.core.recipe import Recipe, override
+from pneumoscope.core.recipe.space import parse_space
+from pneumoscope.tracking import DataInput, Identity, Parent, TrackedRun, sync, tracked_run
 from pneumoscope.tracking.models import resolve
 from pneumoscope.tracking.record import load_record
+from pneumoscope.workflows.benchmark.run import benchmark
+from pneumoscope.workflows.bundles import bundle_at
 from pneumoscope.workflows.promoting import promote
 from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.tuning.plan import Search
+from pneumoscope.workflows.tuning.run import tune
 
 mlflow = pytest.importorskip("mlflow")
 pytest.importorskip("flask_wtf")
@@ -116,7 +124,11 @@ def logged_in(server: Server, trained: TrainResult) -> Iterator[Any]:
 
 
 def test_a_wrong_password_is_refused_before_anything_begins(
-    server: Server, logged_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    logged_in: Any,
+    small_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
     with (
@@ -126,6 +138,13 @@ def test_a_wrong_password_is_refused_before_anything_begins(
         pytest.fail("begun")
     assert "MLFLOW_TRACKING_PASSWORD" in str(error.value)
     assert "wrong" not in str(error.value)
+    with pytest.raises(StorageError, match="refuses the login"):
+        bundle_at("models:/chest@champion")
+    recipe, output = override(small_recipe, QUICKEST), tmp_path / "bench"
+    with pytest.raises(StorageError, match="refuses the login"):
+        benchmark(None, ["lenet5"], recipe=recipe, seeds=1, output=output)
+    assert not (output / "runs").exists()
+    shutil.rmtree(output)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -175,7 +194,8 @@ def _begin(
     name: str, store: Path, told: Silent, parent: Parent | None
 ) -> AbstractContextManager[TrackedRun]:
     recipe = Recipe(name=name)
-    return tracked_run(recipe, store=store, tags={}, reporter=told, inputs=[DATA], parent=parent)
+    child = Identity(parent=parent)
+    return tracked_run(recipe, store=store, tags={}, reporter=told, inputs=[DATA], identity=child)
 
 
 def test_a_server_killed_on_the_way_is_told_later(
@@ -220,3 +240,163 @@ def test_the_champion_of_a_server_is_fetched(
     assert (done.version, done.uri) == (1, server.uri)
     found = resolve("models:/chest@champion")
     assert open_bundle(found).model_id == open_bundle(lost.folder / "bundle").model_id
+
+
+class Page:
+    """MLflow's REST interface, as its pages in a browser ask it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        word = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        self.headers = {"Authorization": f"Basic {word}", "Content-Type": "application/json"}
+
+    def ask(self, place: str, body: dict[str, Any] | None = None, **query: str) -> Any:
+        """The content of the answer; a body makes it a POST."""
+        address = f"{self.server.uri}/ajax-api/2.0/mlflow/{place}?{urlencode(query)}"
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(address, data=data, headers=self.headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def text(self, place: str, **query: str) -> str:
+        """An answer that is no JSON."""
+        address = f"{self.server.uri}/{place}?{urlencode(query)}"
+        request = urllib.request.Request(address, headers=self.headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return str(answer.read().decode("utf8", "replace"))
+
+    def runs(self, name: str) -> dict[str, Any]:
+        """The runs of an experiment by name."""
+        known = self.ask("experiments/get-by-name", experiment_name=name)["experiment"]
+        wanted = {"experiment_ids": [known["experiment_id"]], "max_results": 100}
+        found = self.ask("runs/search", wanted)["runs"]
+        by_name = {run["info"]["run_name"]: run for run in found}
+        assert len(by_name) == len(found), "nothing is there twice"
+        return by_name
+
+
+def pairs(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {entry["key"]: entry["value"] for entry in entries}
+
+
+def children(runs: dict[str, Any], parent: str) -> set[str]:
+    key = runs[parent]["info"]["run_id"]
+    tags = {name: pairs(run["data"]["tags"]) for name, run in runs.items()}
+    return {name for name, found in tags.items() if found.get("mlflow.parentRunId") == key}
+
+
+QUICKEST = {
+    "name": "found",
+    "preprocess.size": 40,
+    "model": {"backbone": "lenet5", "weights": "none"},
+    "phases": [{"kind": "fine_tune", "last": "all", "epochs": 2, "precision": "float32"}],
+    "evaluate.resamples": 100,
+    "tracking.experiment": "found",
+}
+
+
+@pytest.fixture(scope="module")
+def found(
+    server: Server, logged_in: Any, small_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """A benchmark begun twice, a study begun twice, a champion; the runs that the pages show."""
+    if server.process is None:
+        server.start()
+    folder, recipe = tmp_path_factory.mktemp("found"), override(small_recipe, QUICKEST)
+    for _ in range(2):
+        board = benchmark(
+            None, ["lenet5", "cnn6"], recipe=recipe, seeds=1, output=folder / "bench", isolate=False
+        )
+    space = parse_space({"loss.name": ["cross_entropy", "logit_adjusted"]}, recipe)
+    search = Search(trials=2, sampler="grid")
+    for _ in range(2):
+        tune(recipe, space, output=folder / "study", search=search, seeds=1)
+    promote(board.runs[0], name="found", override="a test", who="Ada")
+    data = json.loads((board.runs[0] / "metrics.json").read_text())["data"]
+    return folder, Page(server).runs(f"found/{data}")
+
+
+def test_the_pages_show_a_benchmark_over_its_trainings(
+    server: Server, found: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, runs = found
+    page, parent = Page(server), runs["bench"]
+    assert "<title>MLflow</title>" in page.text("")
+    assert children(runs, "bench") == {"lenet5-seed0", "cnn6-seed0"}
+    assert [runs[name]["info"]["status"] for name in ("bench", "lenet5-seed0", "cnn6-seed0")] == [
+        "FINISHED", "FINISHED", "FAILED",
+    ]  # fmt: skip
+    board = json.loads((folder / "bench" / "leaderboard.json").read_text())
+    metrics = pairs(parent["data"]["metrics"])
+    assert metrics["auc/lenet5"] == pytest.approx(board["candidates"][0]["metrics"]["auc"]["value"])
+    assert (metrics["trainings/finished"], metrics["trainings/failed"]) == (1, 1)
+    tags = pairs(parent["data"]["tags"])
+    assert tags["pneumoscope.best"] == "LeNet-5"
+    assert "| 1 | LeNet-5 |" in tags["mlflow.note.content"]
+    assert "cnn6 failed" in tags["mlflow.note.content"]
+    key = parent["info"]["run_id"]
+    top = page.ask("artifacts/list", run_id=key)["files"]
+    assert {"benchmark.html", "leaderboard.csv", "protocol.yaml", "figures"} <= {
+        file["path"] for file in top
+    }
+    assert "runs" not in {file["path"] for file in top}, "children show their own files"
+    figures = page.ask("artifacts/list", run_id=key, path="figures")["files"]
+    assert "figures/pareto.png" in {file["path"] for file in figures}
+    table = page.text("get-artifact", path="leaderboard.csv", run_uuid=key)
+    assert "LeNet-5" in table
+    inputs = {
+        item["tags"][0]["value"]: item["dataset"] for item in parent["inputs"]["dataset_inputs"]
+    }
+    assert set(inputs) == {"data", "train", "validation", "calibration", "test"}
+    assert f"{inputs['data']['name']}@{inputs['data']['digest']}" == board["data"]
+
+
+def test_the_pages_show_a_study_over_its_trials(
+    server: Server, found: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, runs = found
+    content = json.loads((folder / "study" / "study.json").read_text())
+    final = {run["folder"] for run in content["final"]["runs"]}
+    below = children(runs, "found")
+    assert below == {"trial-1", "trial-0 (failed)", *final}
+    trial, failed = runs["trial-1"], runs["trial-0 (failed)"]
+    assert (trial["info"]["status"], failed["info"]["status"]) == ("FINISHED", "FAILED")
+    assert pairs(trial["data"]["params"]) == {"loss.name": "cross_entropy"}
+    assert "both correct" in pairs(failed["data"]["tags"])["pneumoscope.trial.reason"]
+    value = pairs(trial["data"]["metrics"])["trial/validation_auc"]
+    assert value == pytest.approx(content["best"]["value"])
+    metrics = pairs(runs["found"]["data"]["metrics"])
+    assert metrics["best/validation_auc"] == pytest.approx(value)
+    assert metrics["final/winner/auc"] == pytest.approx(content["final"]["runs"][0]["test"]["auc"])
+    top = Page(server).ask("artifacts/list", run_id=runs["found"]["info"]["run_id"])["files"]
+    assert {"tune.html", "trials.csv", "best.yaml"} <= {file["path"] for file in top}
+
+
+def test_the_pages_show_the_champion(server: Server, found: tuple[Path, dict[str, Any]]) -> None:
+    _, runs = found
+    page = Page(server)
+    model = page.ask("registered-models/get", name="found")["registered_model"]
+    assert model["aliases"] == [{"alias": "champion", "version": "1"}]
+    assert "Network `lenet5`" in model["description"]
+    assert "Not a medical device" in model["description"]
+    version = page.ask("registered-models/alias", name="found", alias="champion")["model_version"]
+    assert version["run_id"] == runs["lenet5-seed0"]["info"]["run_id"]
+    assert "Promoted by Ada" in version["description"]
+
+
+def test_another_store_is_told_of_a_whole_benchmark_and_study(
+    found: tuple[Path, dict[str, Any]], trained: TrainResult, tmp_path: Path
+) -> None:
+    """Everything that the folders say, and nothing twice."""
+    folder, runs = found
+    shutil.copy(trained.output.parent / "mlflow.db", tmp_path)  # its tables take seconds to make
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    first, again = (sync(folder, uri=uri) for _ in range(2))
+    assert {one.state for one in first} == {"imported"}
+    assert {one.state for one in again} == {"there"}
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    (experiment,) = {client.get_run(one.run_id).info.experiment_id for one in first}
+    told = {run.info.run_name: run for run in client.search_runs([experiment])}
+    assert set(told) == set(runs) - {"cnn6-seed0"}, "what failed has no folder"
+    top = told["found"].info.run_id
+    assert told["trial-1"].data.tags["mlflow.parentRunId"] == top

@@ -29,6 +29,7 @@ from pneumoscope.workflows.tuning.plan import Search, StudyPlan, read_material
 from pneumoscope.workflows.tuning.run import TuneResult, tune
 from pneumoscope.workflows.tuning.storage import resolve_storage, shown
 from pneumoscope.workflows.tuning.study import OpenStudy, open_study
+from pneumoscope.workflows.tuning.tracked import key_of
 from pneumoscope.workflows.tuning.worker import Worker
 
 SPACE: dict[str, Any] = {
@@ -154,6 +155,15 @@ def test_the_same_command_again_repeats_nothing_and_may_add_trials(
     assert [number for number, _ in told] == [4]
     after = pl.read_csv(again.output / "trials.csv").drop("seconds")
     assert after.head(4).equals(before)
+
+
+def test_all_who_go_on_with_a_study_tell_the_same_run(
+    recipe: Recipe, space: Space, tmp_path: Path
+) -> None:
+    first, second = (opened(plan_for(recipe, space, tmp_path)) for _ in range(2))
+    (tmp_path / "other").mkdir()
+    other = opened(plan_for(recipe, space, tmp_path / "other"))
+    assert key_of(first) == key_of(second) != key_of(other)
 
 
 def test_an_interrupted_study_goes_on_to_the_same_trials(

@@ -61,7 +61,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small but complete pass.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Runtime = Annotated[RuntimeName, typer.Option(help="What runs the bundle.")]
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")]
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder, zip, or models:/NAME@alias.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -156,6 +158,10 @@ def train(
         Path | None,
         typer.Option(metavar="FILE", help="Only draw what the recipe's augmentation does."),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write event files; tensorboard --logdir runs."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train, evaluate and export from a recipe, or from a folder under the default recipe.
@@ -177,7 +183,9 @@ def train(
         return
     helps = int(os.environ.get("RANK", "0")) > 0  # the first process speaks for all
     reporter = TerminalReporter(quiet=as_json or helps)
-    result = workflows.train(recipe, output=output, resume=resume, reporter=reporter)
+    result = workflows.train(
+        recipe, output=output, resume=resume, reporter=reporter, tensorboard=tensorboard
+    )
     if not helps:
         _print_train(result, as_json=as_json)
 

@@ -68,9 +68,9 @@ def record_of(folder: Path) -> Record:
 
 
 def content_key(folder: Path) -> str:
-    """32 hexadecimal digits fixed by the files that make a run what it is."""
+    """32 hexadecimal digits fixed by the files that make a run what it is; empty without any."""
     hashes = [f"{n}:{sha256_file(folder / n)}" for n in _IDENTITY if (folder / n).is_file()]
-    return sha256("\n".join(hashes).encode())[:32]
+    return sha256("\n".join(hashes).encode())[:32] if hashes else ""
 
 
 def _drawn(folder: Path) -> Record:

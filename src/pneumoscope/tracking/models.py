@@ -25,6 +25,7 @@ CHAMPION = "champion"
 SCHEME = "models:/"
 
 _DATA = "data"
+_MOST = 20
 _NAME = re.compile(r"[^/:@]{1,200}")
 _LOADER = "pneumoscope.tracking.serving"
 _NEEDS = ("pneumoscope", "mlflow", "pandas")
@@ -185,24 +186,40 @@ def check_name(name: str) -> None:
 
 
 def _named(store: Store, address: str) -> Version:
-    name, mark, alias = address.removeprefix(SCHEME).partition("@")
+    name, mark, which = address.removeprefix(SCHEME).partition("@")
     if not mark:
-        name, mark, alias = address.removeprefix(SCHEME).partition("/")
-    if not address.startswith(SCHEME) or not name or not alias:
+        name, mark, which = address.removeprefix(SCHEME).partition("/")
+    if not address.startswith(SCHEME) or not name or not which:
         raise InputError(
             f"{address}: is no registered model. Write models:/NAME@alias or models:/NAME/VERSION."
         )
-    found = _numbered(store, name, alias) if mark == "/" else version_at(store, name, alias)
-    if found is None:
+    check_name(name)
+    if not store.exists():
         raise InputError(
-            f"{address}: {store.shown} has no such model. Promote a run: pneumoscope promote RUN "
-            f"--name {name}."
+            f"{address}: there is no store at {store.shown}. Say where it is by "
+            "MLFLOW_TRACKING_URI, or promote a run: pneumoscope promote RUN."
         )
+    found = _numbered(store, name, which) if mark == "/" else version_at(store, name, which)
+    if found is None:
+        raise InputError(f"{address}: {store.shown} has no such model; {_known(store, name)}.")
     return found
 
 
+def _known(store: Store, name: str) -> str:
+    """What there is instead: of this name, else of others."""
+    with asking(store) as client:
+        versions = sorted(version.number for version in _versions(client, name))
+        if versions:
+            aliases = client.get_registered_model(name).aliases
+            named = [f"@{alias} (version {number})" for alias, number in sorted(aliases.items())]
+            return f"{name} has {', '.join([*named, *(f'/{number}' for number in versions)])}"
+        names = sorted(model.name for model in client.search_registered_models(max_results=_MOST))
+    if names:
+        return f"it has {', '.join(names)}"
+    return f"it has none yet. Promote a run: pneumoscope promote RUN --name {name}"
+
+
 def _numbered(store: Store, name: str, number: str) -> Version | None:
-    check_name(name)
     with asking(store) as client:
         return next((v for v in _versions(client, name) if str(v.number) == number), None)
 

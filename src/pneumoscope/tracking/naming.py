@@ -17,6 +17,8 @@ COMPLETE_TAG: Final = "pneumoscope.complete"
 MODEL_TAG: Final = "pneumoscope.model"
 """The id of the logged model."""
 PARENT_TAG: Final = "mlflow.parentRunId"
+NOTE_TAG: Final = "mlflow.note.content"
+"""What MLflow's pages show as the run's description, in Markdown."""
 
 _MAX_VALUE = 6000
 _MAX_TAG = 5000
@@ -41,7 +43,10 @@ def epoch_metrics(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def result_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Value and interval of every defined metric of `metrics.json` as `<split>/<name>[/<end>]`."""
+    """Every defined metric of `metrics.json`: `<split>/<name>`, its interval `<split>.low/<name>`.
+
+    MLflow's pages make a group of what stands before the last slash.
+    """
     split = str(metrics.get("split", "test"))
     flat: dict[str, float] = {}
     for name, entry in metrics.items():
@@ -49,7 +54,7 @@ def result_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
             flat[f"{split}/{name}"] = float(entry["value"])
             for end in _ENDS:
                 if entry.get(end) is not None:
-                    flat[f"{split}/{name}/{end}"] = float(entry[end])
+                    flat[f"{split}.{end}/{name}"] = float(entry[end])
     return finite(flat)
 
 
@@ -62,7 +67,10 @@ def provenance_tags(found: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Code version and machine of this process, or of the provenance in a bundle."""
     given: Mapping[str, Any] = provenance() if found is None else found
     versions, machine = given.get("versions", {}), given.get("machine", {})
-    tags = {f"pneumoscope.version.{name}": str(value) for name, value in versions.items()}
+    tags = {}
+    if versions:
+        named = [f"{name} {version}" for name, version in versions.items()]
+        tags["pneumoscope.versions"] = ", ".join(named)
     if "pneumoscope" in versions:
         tags["pneumoscope.code"] = str(versions["pneumoscope"])
     if machine:

@@ -13,6 +13,8 @@ WHO, WHEN, WHY = "pneumoscope.promoted_by", "pneumoscope.promoted_at", "pneumosc
 REPLACED = "pneumoscope.replaced_at"
 BYTES = "pneumoscope.bundle_bytes"
 
+_USE = "For research use. Not a medical device."
+
 
 @dataclass(frozen=True)
 class Promotion:
@@ -45,6 +47,7 @@ def set_champion(
     *,
     who: str,
     why: str,
+    about: str,
     facts: Mapping[str, str],
     when: str | None = None,
 ) -> Version:
@@ -56,6 +59,7 @@ def set_champion(
         run_id: A run with a model.
         who: The person or account.
         why: In words.
+        about: What the model is, in Markdown; with `why` the version's description.
         facts: Further tags of the version.
         when: ISO 8601; default now, UTC.
 
@@ -69,7 +73,10 @@ def set_champion(
     with asking(store) as client:
         for key, value in tags.items():
             client.set_model_version_tag(name, str(version.number), key, value)
-        client.update_model_version(name, str(version.number), description=why)
+        described = f"{about}\n\nPromoted by {who}, {moment[:10]}: {why}."
+        client.update_model_version(name, str(version.number), description=described)
+        whose = f"{about}\n\nThat is version {version.number}, `models:/{name}@{CHAMPION}`."
+        client.update_registered_model(name, description=f"{whose} {_USE}")
         client.set_registered_model_alias(name, CHAMPION, str(version.number))
         if before is not None and before.number != version.number:
             client.set_model_version_tag(name, str(before.number), REPLACED, moment)

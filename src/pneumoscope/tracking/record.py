@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pneumoscope.core.errors import InputError
-from pneumoscope.core.files import write_text
+from pneumoscope.core.files import sha256, write_text
 
 RECORD: Final = "tracking.json"
 """The record's file in a run folder."""
@@ -66,11 +66,36 @@ class Parent:
         key: The same in every store.
         run_id: In the store it was begun in, None where there was none.
         name: As shown.
+        experiment: Its name; children are in the same one.
+        uri: The address of that store without credentials.
     """
 
     key: str
     run_id: str | None
     name: str
+    experiment: str = ""
+    uri: str | None = None
+
+    def key_of(self, name: str) -> str:
+        """The key of the child of this name: begun again, it is the same run."""
+        return sha256(f"{self.key}/{name}".encode())[:32]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which run it is.
+
+    Attributes:
+        name: As shown; None takes the recipe's.
+        kind: `train`, `benchmark`, `tune` or `trial`.
+        parent: The run it belongs to.
+        key: The same in every store; None is the parent's child of this name, else a new run.
+    """
+
+    name: str | None = None
+    kind: str = "train"
+    parent: Parent | None = None
+    key: str | None = None
 
 
 @dataclass
@@ -80,7 +105,7 @@ class Record:
     Attributes:
         key: Identifies the run in every store.
         name: As shown.
-        kind: `train`, `benchmark`, `tune` or another.
+        kind: `train`, `benchmark`, `tune` or `trial`.
         experiment: Its name.
         status: `RUNNING`, `FINISHED`, `FAILED` or `KILLED`.
         started: Milliseconds since 1970.
@@ -112,6 +137,13 @@ class Record:
     run_id: str | None = None
     complete: bool = False
     lost: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits fixed by which run it is, and by what it says."""
+        points = sorted((point.name, point.step, point.value) for point in self.metrics)
+        said = [self.key, self.status, sorted(self.params.items()), points]
+        return sha256(json.dumps(said).encode())[:32]
 
     def save(self, folder: Path) -> None:
         """Write `tracking.json` into a folder."""

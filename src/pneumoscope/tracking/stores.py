@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ ARTEFACTS = "mlartifacts"
 """Folder of a local store's artefacts."""
 
 _DATABASE = "mlflow.db"
+_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
 _SQLITE = "sqlite:///"
 _QUIET = ("mlflow", "alembic", "urllib3")
 _SETTINGS = {
@@ -28,6 +30,13 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}
+# What MLflow's pages of an experiment show: trainings, not conversations.
+_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "Everything that Pneumoscope did on the data of this name and "
+    "fingerprint: trainings, benchmarks over their trainings, studies over their trials. For "
+    "research use. Not a medical device.",
 }
 # A server that does not answer must not hold up training for minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -50,13 +59,33 @@ class Store:
         """The address without user and password."""
         return shown(self.uri)
 
+    def exists(self) -> bool:
+        """Whether a local store has been made; of a server, only asking it tells."""
+        file = Path(self.uri.removeprefix(_SQLITE).partition("?")[0])
+        return self.folder is None or file.is_file()
+
     def client(self) -> Any:
-        """An MLflow client of this store alone, whatever the environment says."""
+        """An MLflow client of this store alone, whatever the environment says.
+
+        Raises:
+            OSError: a local store's place cannot be used.
+        """
         from mlflow import MlflowClient
 
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self._require_openable()
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def _require_openable(self) -> None:
+        """Say at once what MLflow would try again and again for minutes."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = Path(self.uri.removeprefix(_SQLITE).partition("?")[0])
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+        place, need = (file, os.R_OK) if file.exists() else (self.folder, os.W_OK)
+        if not os.access(place, need):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
     def experiment(self, client: Any, name: str) -> str:
         """The id of the experiment of this name, made or brought back where need be."""
@@ -73,7 +102,7 @@ class Store:
 
         place = (self.folder / ARTEFACTS).resolve().as_uri() if self.folder else None
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.create_experiment(name, place, _EXPERIMENT))
         except MlflowException:  # another client may have made it just now
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -156,6 +185,8 @@ def refusal(store: Store, error: Exception) -> StorageError:
             f"{store.shown}: the tracking server refuses the login. Set MLFLOW_TRACKING_USERNAME "
             "and MLFLOW_TRACKING_PASSWORD to those of a user it knows."
         )
+    if _SCHEMA.search(str(error)):
+        return StorageError(f"{store.shown}: the tracking store refuses ({reason(error)}).")
     return StorageError(
         f"{store.shown}: the tracking store refuses ({reason(error)}). Check its address "
         "(MLFLOW_TRACKING_URI, --uri) and that it runs."
@@ -170,8 +201,27 @@ def refuses_login(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """The first line of what went wrong, shortened, without credentials."""
+    if found := _SCHEMA.search(str(error)):
+        return _of_other_version(*found.groups())
     line = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
     return shown(line if len(line) <= 300 else f"{line[:300]} ...")
+
+
+def _of_other_version(found: str, expected: str) -> str:
+    """What to do about a database that another MLflow wrote."""
+    import mlflow
+
+    version = mlflow.__version__
+    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    if any(known.glob(f"{found}_*.py")):
+        return (
+            f"its schema is that of an older MLflow, {found}; MLflow {version} has {expected}. "
+            "Copy it, then: mlflow db upgrade ADDRESS"
+        )
+    return (
+        f"its schema, {found}, is unknown to MLflow {version}, so a newer one wrote it. Use that "
+        "one, or another store (MLFLOW_TRACKING_URI)"
+    )
 
 
 def _of_store(error: Exception) -> bool:

@@ -15,19 +15,20 @@ _SECONDS = 10.0
 
 
 @contextmanager
-def sampling(log: Callable[[Mapping[str, float], int], None]) -> Iterator[None]:
+def sampling(log: Callable[[Mapping[str, float], int], None], first: int = 0) -> Iterator[None]:
     """Log processor, memory and GPU use at the start, the end, and every so often between.
 
     Every 10 s, or `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`; nothing where psutil is missing.
 
     Args:
         log: Takes values by name, and the number of the sample.
+        first: The number of the first one.
     """
     if util.find_spec("psutil") is None:
         yield
         return
     stop = threading.Event()
-    thread = threading.Thread(target=_sample, args=(log, stop, _interval()), daemon=True)
+    thread = threading.Thread(target=_sample, args=(log, stop, _interval(), first), daemon=True)
     thread.start()
     try:
         yield
@@ -44,16 +45,19 @@ def _interval() -> float:
 
 
 def _sample(
-    log: Callable[[Mapping[str, float], int], None], stop: threading.Event, interval: float
+    log: Callable[[Mapping[str, float], int], None],
+    stop: threading.Event,
+    interval: float,
+    first: int,
 ) -> None:
     import psutil
 
     process = psutil.Process()
     psutil.cpu_percent()  # the first call only starts its clock
     process.cpu_percent()
-    number = 0
+    number = first
     while True:
-        ended = stop.wait(interval if number else 0.1)
+        ended = stop.wait(interval if number > first else 0.1)
         log(system_metrics(process), number)
         number += 1
         if ended:

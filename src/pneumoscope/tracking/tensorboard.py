@@ -6,6 +6,8 @@ profile of a few steps. Everything is written below one folder; `tensorboard --l
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,8 +24,22 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _THUMBNAIL = 48
-_MOST_THUMBNAILS = 1600
+MOST_PROJECTED = 1600
+"""Images that the projector shows."""
+_FLUSH_SECONDS = 5
 _TOP_OPERATIONS = 25
+
+
+def require_tensorboard() -> None:
+    """Say what to install where TensorBoard is missing.
+
+    Raises:
+        DependencyError: it is.
+    """
+    if util.find_spec("tensorboard") is None:
+        raise DependencyError(
+            "TensorBoard is missing. Install it: pip install pneumoscope[tensorboard]."
+        )
 
 
 @contextmanager
@@ -33,18 +49,15 @@ def event_files(folder: Path) -> Iterator[EventFiles]:
     Raises:
         DependencyError: TensorBoard is missing.
     """
-    if util.find_spec("tensorboard") is None:
-        raise DependencyError(
-            "TensorBoard is missing. Install it: pip install pneumoscope[tensorboard]."
-        )
+    require_tensorboard()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorBoard's own imports
         from torch.utils.tensorboard import SummaryWriter
-    writer = SummaryWriter(log_dir=str(folder))
+    files = EventFiles(SummaryWriter(log_dir=str(folder), flush_secs=_FLUSH_SECONDS), folder)
     try:
-        yield EventFiles(writer, folder)
+        yield files
     finally:
-        writer.close()
+        files.close()
 
 
 class EventFiles:
@@ -58,13 +71,24 @@ class EventFiles:
     def __init__(self, writer: Any, folder: Path) -> None:
         self._writer = writer
         self._folder = folder
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Write everything out; a scalar that comes later is not taken."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._writer.close()
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """Take one number at a step: what `tracked_run(..., scalars=...)` wants."""
-        self._writer.add_scalar(name, value, step)
+        with self._lock:  # the machine is watched from another thread
+            if not self._closed:
+                self._writer.add_scalar(name, value, step)
 
     def text(self, name: str, text: str) -> None:
-        """Take Markdown, such as the recipe."""
+        """Take Markdown, such as a recipe in a code block."""
         self._writer.add_text(name, text)
 
     def graph(self, module: nn.Module, pixels: Tensor) -> None:
@@ -84,10 +108,9 @@ class EventFiles:
         """Take canvases `[batch, 1, size, size]`, grey levels 0-255, such as augmented views."""
         self._writer.add_images(name, pixels, step, dataformats="NCHW")
 
-    def pictures(self, name: str, pictures: Sequence[RgbImage], *, step: int = 0) -> None:
-        """Take colour pictures of any sizes, such as saliency overlays."""
-        for number, picture in enumerate(pictures):
-            self._writer.add_image(f"{name}/{number}", picture, step, dataformats="HWC")
+    def picture(self, name: str, picture: RgbImage, *, step: int = 0) -> None:
+        """Take a colour picture of any size, such as a saliency overlay."""
+        self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def pr_curves(
         self, labels: Sequence[str], truth: IntArray, probabilities: FloatArray, *, step: int = 0
@@ -115,7 +138,7 @@ class EventFiles:
         """
         import torch
 
-        kept = slice(0, _MOST_THUMBNAILS)
+        kept = slice(0, MOST_PROJECTED)
         rows = [[_cell(v) for v in row] for row in zip(*columns.values(), strict=True)][kept]
         single = len(columns) == 1
         self._writer.add_embedding(
@@ -136,7 +159,7 @@ class EventFiles:
         from torch.profiler import profile
 
         step()
-        with profile(activities=_activities(), record_shapes=True) as found:
+        with _quiet_profiler(), profile(activities=_activities(), record_shapes=True) as found:
             for _ in range(steps):
                 step()
                 found.step()
@@ -146,11 +169,20 @@ class EventFiles:
         table = averages.table(sort_by="self_cpu_time_total", row_limit=_TOP_OPERATIONS)
         indented = "\n".join(f"    {line}" for line in table.splitlines())
         self._writer.add_text("profile/operations", indented)
-        for event in averages:
-            self._writer.add_scalar(
-                f"profile/{event.key}", event.self_cpu_time_total / 1000 / steps, 0
-            )
         return trace
+
+
+@contextmanager
+def _quiet_profiler() -> Iterator[None]:
+    """The profiler does not write to the terminal that it looked for a GPU."""
+    name = "KINETO_LOG_LEVEL"
+    before = os.environ.get(name)
+    os.environ[name] = before or "99"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def _activities() -> list[Any]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from pneumoscope.tracking.naming import (
     COMPLETE_TAG,
+    CONTENT_TAG,
     MODEL_TAG,
+    NOTE_TAG,
     PARENT_TAG,
     RUN_TAG,
     legal_tags,
@@ -18,9 +20,18 @@ from pneumoscope.tracking.naming import (
 from pneumoscope.tracking.record import RECORD, DataInput, Point, Record
 
 BUNDLE = "bundle"
-_NOTE = "mlflow.note.content"
 _CARD = "model_card.md"
-_LEFT_OUT = {RECORD, BUNDLE, "mlartifacts", "mlflow.db"}
+_LEFT_OUT = {RECORD, BUNDLE, "tensorboard", "mlartifacts", "mlflow.db"}
+
+
+def find_run(client: Any, experiment_id: str, key: str, content: str = "") -> str | None:
+    """The id of the run of this key, else of this content."""
+    wanted = {RUN_TAG: key} | ({CONTENT_TAG: content} if content else {})
+    for name, value in wanted.items():
+        found = client.search_runs([experiment_id], f"tags.`{name}` = '{value}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+    return None
 
 
 def begin(client: Any, experiment_id: str, record: Record, *, parent: str | None) -> str:
@@ -80,13 +91,34 @@ def send_inputs(client: Any, run_id: str, inputs: Sequence[DataInput]) -> None:
     client.log_inputs(run_id, datasets=told)
 
 
+def catch_up(client: Any, run_id: str, record: Record) -> None:
+    """Tell what a run of the store does not know yet of its record."""
+    send_params(client, run_id, record.params)
+    send_tags(client, run_id, record.tags)
+    send_inputs(client, run_id, record.inputs)
+    send_metrics(client, run_id, _missing(client, run_id, record.metrics))
+
+
+def _missing(client: Any, run_id: str, points: Sequence[Point]) -> list[Point]:
+    """The points at steps that the store does not know of their metric."""
+    names = {point.name for point in points}
+    known = {
+        (name, metric.step) for name in names for metric in client.get_metric_history(run_id, name)
+    }
+    return [point for point in points if (point.name, point.step) not in known]
+
+
 def send_folder(client: Any, run_id: str, folder: Path) -> None:
     """Send every file of a run folder but its bundle, its record and the runs within it.
 
-    The bundle goes as the run's model (`send_model`), where MLflow lists it as `bundle`.
+    The bundle goes as the run's model (`send_model`), where MLflow lists it as `bundle`. Event
+    files stay out: MLflow has no page for them, and TensorBoard would show a local store's copies
+    as further runs.
     """
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or entry.name in _LEFT_OUT or is_run(entry):
+            continue
+        if entry.suffix == ".lock":
             continue
         if entry.is_dir():
             if not any(is_run(inside) for inside in entry.iterdir()):
@@ -95,7 +127,7 @@ def send_folder(client: Any, run_id: str, folder: Path) -> None:
             client.log_artifact(run_id, str(entry))
     card = folder / _CARD
     if card.is_file():
-        send_tags(client, run_id, {_NOTE: _without_header(card.read_text(encoding="utf8"))})
+        send_tags(client, run_id, {NOTE_TAG: _without_header(card.read_text(encoding="utf8"))})
 
 
 def _without_header(card: str) -> str:

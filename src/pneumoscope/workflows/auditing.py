@@ -10,7 +10,6 @@ from typing import cast
 
 import polars as pl
 
-from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.files import staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
@@ -27,6 +26,7 @@ from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.audit_report import AuditPage, audit_json, write_audit_page
 from pneumoscope.workflows.audit_collect import Reading, collect, data_names
 from pneumoscope.workflows.audit_pictures import draw_pictures
+from pneumoscope.workflows.bundles import open_predictor
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def audit(
     columns: Mapping[str, str] | None = None,
     fail_on: Sequence[str] = (),
     fix: bool = False,
-    bundle: Path | None = None,
+    bundle: str | Path | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> AuditResult:
@@ -68,7 +68,8 @@ def audit(
         columns: Catalogue column to manifest column.
         fail_on: Severities or names of checks that make the audit fail.
         fix: Also write `split.parquet`: a split that keeps patients and duplicates together.
-        bundle: Folder or zip; label errors are suspected by what its model sees as alike.
+        bundle: Folder, zip, or `models:/NAME@alias`; label errors are suspected by what its model
+            sees as alike.
         seed: Of that split.
         reporter: Shown what happens.
 
@@ -80,7 +81,7 @@ def audit(
     noting = Noting(reporter or Silent())
     failed((), fail_on)  # a wrong name is said before the work
     folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-audit"
-    predictor = Predictor.open(bundle) if bundle is not None else None
+    predictor = open_predictor(bundle) if bundle is not None else None
     pixels = PixelCache(Preprocess(PreprocessRecipe()))
     reading = Reading(layout, columns, pixels, predictor, noting)
     with staged_folder(folder) as stage:

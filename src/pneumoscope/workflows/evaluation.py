@@ -8,7 +8,6 @@ from pathlib import Path
 
 import polars as pl
 
-from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import LabelError
 from pneumoscope.core.files import staged_folder
 from pneumoscope.core.progress import Noting, Reporter, Silent
@@ -26,6 +25,7 @@ from pneumoscope.workflows.assess import (
     model_facts,
     write_assessment,
 )
+from pneumoscope.workflows.bundles import open_predictor
 from pneumoscope.workflows.evidence import Inquiry, assessed
 from pneumoscope.workflows.known import Known, find_known
 from pneumoscope.workflows.prepare import prepare
@@ -33,7 +33,7 @@ from pneumoscope.workflows.results import EvaluateResult
 
 
 def evaluate(
-    bundle: Path,
+    bundle: str | Path,
     data: Path,
     *,
     output: Path | None = None,
@@ -48,7 +48,7 @@ def evaluate(
     """Answer labelled radiographs with a bundle and measure it.
 
     Args:
-        bundle: Folder or zip.
+        bundle: Folder, zip, or `models:/NAME@alias`.
         data: A folder in any layout, or a `.npz`.
         output: The folder to write; default `runs/<time>-evaluate`.
         split: `train`, `validation`, `test` or `all`; default the given test part, else all.
@@ -66,7 +66,7 @@ def evaluate(
     """
     noting, asked = Noting(reporter or Silent()), settings or EvaluateRecipe()
     folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-evaluate"
-    predictor = Predictor.open(bundle, runtime=runtime)
+    predictor = open_predictor(bundle, runtime=runtime)
     with staged_folder(folder) as stage:
         prepared = prepare(data, predictor.preprocess, layout=layout, reporter=noting)
         catalogue, chosen = _choose(prepared.catalogue, split, noting)

@@ -15,6 +15,7 @@ from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.layouts import image_paths
 from pneumoscope.imaging.overlay import overlay, save_png
+from pneumoscope.workflows.bundles import open_predictor
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Answered:
 
 
 def predict(
-    bundle: Path,
+    bundle: str | Path,
     paths: Sequence[Path],
     *,
     saliency: Path | None = None,
@@ -43,7 +44,7 @@ def predict(
     """The label set, and one answer per image as they come.
 
     Args:
-        bundle: Folder or zip.
+        bundle: Folder, zip, or `models:/NAME@alias`.
         paths: Image files, and folders to search for images.
         saliency: A folder for overlays in the original geometry, named as the images.
         runtime: `auto`, `openvino` or `onnxruntime`.
@@ -54,7 +55,7 @@ def predict(
         InputError: a path does not exist, or there is no image at all.
     """
     shown = reporter or Silent()
-    predictor = Predictor.open(bundle, runtime=runtime)
+    predictor = open_predictor(bundle, runtime=runtime)
     images = _find(paths, saliency)
     if saliency:
         _check_distinct(images)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pneumoscope.bundle.archive import ONNX, WEIGHTS, open_bundle
+from pneumoscope.bundle.archive import ONNX, WEIGHTS, Bundle, open_bundle
 from pneumoscope.core.errors import InputError, PredictionsError, StorageError
 from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.evaluation.comparison import Comparison, compare
@@ -118,7 +118,10 @@ def promote(
         **({_OVERRIDE: str(override)} if failed else {}),
     }
     why = "; ".join(gate.sentence for gate in gates) + (f"; override: {override}" if failed else "")
-    version = set_champion(store, name, told.run_id, who=who or _account(), why=why, facts=facts)
+    version = set_champion(
+        store, name, told.run_id, who=who or _account(), why=why, about=_about(run, bundle),
+        facts=facts,
+    )  # fmt: skip
     shown.say(f"{name}: version {version.number} is champion: {why}.")
     return PromoteResult(
         name=name,
@@ -128,6 +131,18 @@ def promote(
         override=override if failed else None,
         replaced=champion.number if champion and champion.number != version.number else None,
         changed=True,
+    )
+
+
+def _about(run: Path, bundle: Bundle) -> str:
+    """What the model is, and how good, in a line of Markdown."""
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf8"))
+    spec, auc = bundle.spec, metrics[METRIC]
+    ends = "" if auc["low"] is None else f" ({auc['low']:.3f} to {auc['high']:.3f})"
+    value = "not defined" if auc["value"] is None else f"{auc['value']:.3f}{ends}"
+    return (
+        f"Chest radiographs: {' or '.join(spec.labels)}. Network `{spec.model.backbone}`, canvas "
+        f"{spec.preprocess['size']}; test AUC {value} on `{metrics['data']}`."
     )
 
 

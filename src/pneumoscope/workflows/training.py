@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from pneumoscope.data.split import save_split
 from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.reporting.model_card import ModelCardInput, render_model_card
 from pneumoscope.reporting.report import ReportInput
-from pneumoscope.tracking import TrackedRun, epoch_metrics, tracked_run
+from pneumoscope.tracking import Identity, Parent, TrackedRun, epoch_metrics, tracked_run
+from pneumoscope.tracking.tensorboard import require_tensorboard
 from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World, joined_world
 from pneumoscope.training.plan import Epoch
@@ -37,6 +38,7 @@ from pneumoscope.workflows.assess import (
     model_facts,
     write_assessment,
 )
+from pneumoscope.workflows.event_files import Ended, board_in
 from pneumoscope.workflows.evidence import Inquiry, assessed
 from pneumoscope.workflows.exporting import export, rows_of
 from pneumoscope.workflows.prepare import Prepared, prepare_split
@@ -81,6 +83,8 @@ def train(
     resume: bool = False,
     reporter: Reporter | None = None,
     notices: Sequence[str] = (),
+    parent: Parent | None = None,
+    tensorboard: bool = False,
 ) -> TrainResult:
     """Train, export, calibrate and evaluate as the recipe says.
 
@@ -91,31 +95,51 @@ def train(
             one of this recipe. Where there is none, begin.
         reporter: Shown what happens.
         notices: What the report should say besides what happens here.
+        parent: The tracked run that this one is a part of; it is then called as its folder.
+        tensorboard: Also write TensorBoard event files, into `tensorboard` of the run folder.
 
     Raises:
+        DependencyError: TensorBoard is asked for and missing.
         InputError: the data or the recipe cannot be used.
         StorageError: the output or the cache cannot be written; nothing half-written is left.
         TrainingError, ExportError: as their names say.
     """
     if recipe.data.path is None:
         raise RecipeError("data.path: is not set. Give a folder of radiographs.")
+    if tensorboard:
+        require_tensorboard()
     with joined_world(recipe.compute.device) as world:
         named = output or (find_unfinished(recipe, Path("runs")) if resume else None)
         folder = Path(world.agreed(str(named or _default_output(recipe.name))))
         if not world.first:
             return _assist(recipe, folder, world)
         noting = Noting(reporter or Silent(), notices)
-        return _lead(recipe, folder, world, noting, resume=resume)
+        wanted = _Wanted(resume, parent, tensorboard)
+        return _lead(recipe, folder, world, noting, wanted)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How `train` was asked."""
+
+    resume: bool
+    parent: Parent | None
+    tensorboard: bool
+
+    def identity(self, folder: Path) -> Identity:
+        """Of the tracked run."""
+        return Identity(folder.name if self.parent else None, parent=self.parent)
 
 
 def _lead(
-    recipe: Recipe, folder: Path, world: World, reporter: Noting, *, resume: bool
+    recipe: Recipe, folder: Path, world: World, reporter: Noting, wanted: _Wanted
 ) -> TrainResult:
     """Everything, and the writing of it."""
     start = time.perf_counter()
     with (
-        unfinished(recipe, folder, resume=resume, reporter=reporter) as begun,
+        unfinished(recipe, folder, resume=wanted.resume, reporter=reporter) as begun,
         staged_folder(folder) as stage,
+        board_in(begun.folder, wanted=wanted.tensorboard, reporter=reporter) as board,
     ):
         prepared, labels = _prepare(recipe, reporter)
         begun.require_data(_state_of(prepared))
@@ -126,13 +150,17 @@ def _lead(
             tags={"data": fingerprint(prepared.catalogue)},
             reporter=reporter,
             inputs=data_inputs(Path(str(recipe.data.path)), prepared.catalogue),
+            identity=wanted.identity(folder),
             memory=begun.folder,
+            scalars=board.scalar if board else None,
         ) as run:
             trained = _train(recipe, prepared, labels, begun, world, run, reporter)
             bundle = export(recipe, prepared, labels, trained, reporter)
-            metrics = _write(stage, recipe, prepared, trained, bundle, reporter)
+            metrics, ended = _write(stage, recipe, prepared, trained, bundle, reporter)
             run.set_tags(precision_tags(trained))
             run.log_results(metrics)
+            if board:
+                board.end(ended, stage)
             run.log_folder(stage)
     world.wait()
     return TrainResult(
@@ -226,8 +254,8 @@ def _write(
     trained: Trained,
     bundle: Bundle,
     reporter: Noting,
-) -> dict[str, object]:
-    """Evaluate on the test split and write the run folder; the metrics."""
+) -> tuple[dict[str, object], Ended]:
+    """Evaluate on the test split and write the run folder; the metrics, and what they are of."""
     predictor = Predictor(bundle)
     catalogue, pixels = prepared.catalogue, prepared.pixels
     rows = rows_of(catalogue, "test")
@@ -255,7 +283,7 @@ def _write(
         gallery=error_gallery(predictor, pixels, read_table(answered.table)),
     )
     write_assessment(stage, measured, report)
-    return measured.metrics
+    return measured.metrics, Ended(recipe, trained, catalogue, pixels, predictor, answered)
 
 
 def _as_run(recipe: Recipe, trained: Trained) -> Recipe:

@@ -25,8 +25,10 @@ from pneumoscope.models.names import NAMES
 from pneumoscope.models.scratch import SCRATCH
 from pneumoscope.models.weights import require_imagenet
 from pneumoscope.models.zoo import resolve
+from pneumoscope.tracking import DataInput
 from pneumoscope.workflows.assess import data_name
 from pneumoscope.workflows.prepare import prepare_recipe
+from pneumoscope.workflows.tracked_data import data_inputs
 from pneumoscope.workflows.training import quickened
 
 PROTOCOL, SPLIT = "protocol.yaml", "split.parquet"
@@ -113,6 +115,7 @@ class Protocol:
         data: Name and fingerprint.
         labels: The label set.
         test_paths: Of the images in the test split.
+        inputs: The data and each split of them, as tracking is told.
     """
 
     output: Path
@@ -121,6 +124,7 @@ class Protocol:
     data: str
     labels: tuple[str, ...]
     test_paths: tuple[Path, ...]
+    inputs: tuple[DataInput, ...]
 
     def runs(self, candidate: Candidate) -> Iterator[Run]:
         """The trainings of a candidate, one for each seed."""
@@ -209,6 +213,7 @@ def begin(base: Recipe, output: Path, *, seeds: int, quick: bool, reporter: Repo
         data=data_name(root, prepared.catalogue),
         labels=labels,
         test_paths=tuple(root / path for path in tested.sort("image_id")["path"]),
+        inputs=data_inputs(root, catalogue),
     )
     _write_or_compare(protocol, _from_random(base, quick=quick), output / PROTOCOL)
     counts = (

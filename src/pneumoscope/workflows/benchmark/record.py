@@ -8,13 +8,15 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pneumoscope.core.errors import InputError, PneumoscopeError, RecipeError, WeightsError
 from pneumoscope.core.files import write_text
 from pneumoscope.core.recipe import Recipe, dump_recipe, load_recipe, override
+from pneumoscope.tracking import Parent
 
 T = TypeVar("T")
+_PLACES = ("output", "record", "log")
 Status = Literal["finished", "failed", "skipped"]
 
 
@@ -59,25 +61,30 @@ class Job:
         output: The run folder.
         record: Where to say how it went.
         log: Where to say what happens.
+        parent: The benchmark's tracked run, None where it is not tracked.
     """
 
     recipe: Recipe
     output: Path
     record: Path
     log: Path
+    parent: Parent | None = None
 
-    def to_json(self) -> dict[str, str]:
-        """Text for every field."""
-        places = {name: str(getattr(self, name)) for name in ("output", "record", "log")}
-        return {"recipe": dump_recipe(self.recipe), **places}
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for every field."""
+        places = {name: str(getattr(self, name)) for name in _PLACES}
+        parent = asdict(self.parent) if self.parent else None
+        return {"recipe": dump_recipe(self.recipe), **places, "parent": parent}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, str]) -> Job:
+    def from_json(cls, content: Mapping[str, Any]) -> Job:
         """The job that `to_json` wrote."""
         import yaml
 
         recipe = Recipe.model_validate(yaml.safe_load(content["recipe"]))
-        return cls(recipe, *(Path(content[name]) for name in ("output", "record", "log")))
+        parent = Parent(**content["parent"]) if content["parent"] else None
+        output, record, log = (Path(content[name]) for name in _PLACES)
+        return cls(recipe, output, record, log, parent)
 
     def run(self) -> Record:
         """Train, and record how it went; only an interrupt gets through."""
@@ -98,8 +105,9 @@ class Job:
     def _train(self, reporter: LogReporter) -> float:
         from pneumoscope.workflows.training import train
 
-        # With tracking, the parent's id would be given here.
-        result = train(self.recipe, output=self.output, resume=True, reporter=reporter)
+        result = train(
+            self.recipe, output=self.output, resume=True, reporter=reporter, parent=self.parent
+        )
         return round(result.seconds, 2)
 
 

@@ -20,6 +20,7 @@ from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.core.tables import save_csv
 from pneumoscope.reporting.benchmark_report import BenchmarkPage, write_benchmark_page
+from pneumoscope.tracking import Parent, TrackedRun
 from pneumoscope.workflows.benchmark.leaderboard import (
     BY,
     Outcome,
@@ -38,6 +39,7 @@ from pneumoscope.workflows.benchmark.protocol import (
 )
 from pneumoscope.workflows.benchmark.record import Job, Record, is_finished
 from pneumoscope.workflows.benchmark.serving import serving_of
+from pneumoscope.workflows.benchmark.tracked import benchmark_run, log_leaderboard
 from pneumoscope.workflows.training import quickened
 
 __all__ = ["SUITES", "BenchmarkResult", "benchmark", "children"]
@@ -103,8 +105,12 @@ def benchmark(
     folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-benchmark"
     with _alone(folder):
         protocol = begin(base, folder, seeds=seeds, quick=quick, reporter=heard)
-        outcomes = _train_all(protocol, chosen, isolate=isolate, reporter=heard)
-        return _write(protocol, outcomes, heard)
+        with benchmark_run(protocol, chosen, heard) as run:
+            outcomes = _train_all(protocol, chosen, run, isolate=isolate, reporter=heard)
+            result = _write(protocol, outcomes, heard)
+            log_leaderboard(run, protocol, result.leaderboard)
+            _require_one(outcomes)
+    return result
 
 
 def children(output: Path) -> list[Path]:
@@ -113,8 +119,19 @@ def children(output: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
+def _require_one(outcomes: Sequence[Outcome]) -> None:
+    if not any(one.finished for one in outcomes):
+        reasons = [one.reason for one in outcomes if one.reason]
+        raise TrainingError(f"no candidate finished; the first says: {reasons[0]}")
+
+
 def _train_all(
-    protocol: Protocol, candidates: Sequence[Candidate], *, isolate: bool, reporter: Reporter
+    protocol: Protocol,
+    candidates: Sequence[Candidate],
+    tracked: TrackedRun,
+    *,
+    isolate: bool,
+    reporter: Reporter,
 ) -> list[Outcome]:
     """What became of each candidate, in order."""
     plans = [tuple(protocol.runs(one)) if not one.skipped else () for one in candidates]
@@ -124,12 +141,16 @@ def _train_all(
         reporter.say(f"{len(done)} trainings are finished already.")
     records: dict[Path, Record] = {}
     pace = _Pace(every)
-    work = (pair for runs in plans for pair in _ended(runs, done, isolate=isolate))
+    parent = tracked.parent
+    work = (pair for runs in plans for pair in _ended(runs, done, parent, isolate=isolate))
     for run, record in reporter.track(work, "Training candidates", len(every)):
         records[run.output] = record
         pace.count(run, record)
         if run.output not in done:
             reporter.say(pace.words(run, record))
+        ended = [one.status for one in records.values()]
+        told = {f"trainings/{status}": ended.count(status) for status in ("finished", "failed")}
+        tracked.log_metrics(told, step=len(ended))
     return [
         Outcome(one, runs, tuple(records[run.output] for run in runs if run.output in records))
         for one, runs in zip(candidates, plans, strict=True)
@@ -143,12 +164,12 @@ def _record_of(run: Run) -> Record:
 
 
 def _ended(
-    runs: Sequence[Run], done: dict[Path, Record], *, isolate: bool
+    runs: Sequence[Run], done: dict[Path, Record], parent: Parent | None, *, isolate: bool
 ) -> Iterator[tuple[Run, Record]]:
     """Each training of a candidate with how it ended; what is done first."""
     yield from ((run, done[run.output]) for run in runs if run.output in done)
     left = [run for run in runs if run.output not in done]
-    jobs = [Job(run.recipe, run.output, run.record, run.log) for run in left]
+    jobs = [Job(run.recipe, run.output, run.record, run.log, parent) for run in left]
     ended = run_apart(jobs) if isolate else run_here(jobs)
     record = Record("failed", "not tried")
     for run in left:
@@ -219,9 +240,6 @@ def _write(protocol: Protocol, outcomes: Sequence[Outcome], reporter: Reporter) 
         protocol=(folder / PROTOCOL).read_text(encoding="utf8"),
     )
     write_benchmark_page(page, folder)
-    if not bundles:
-        reasons = [one.reason for one in outcomes if one.reason]
-        raise TrainingError(f"no candidate finished; the first says: {reasons[0]}")
     runs = tuple(run.output for one in outcomes for run, _ in one.finished)
     return BenchmarkResult(folder, folder / "benchmark.html", content, runs)
 

@@ -23,6 +23,7 @@ from pneumoscope.evaluation.comparison import Comparison, compare
 from pneumoscope.evaluation.paired import difference_of_draws, holm
 from pneumoscope.evaluation.predictions import Predictions, load_predictions, read_table
 from pneumoscope.evaluation.resampling import finite, resampled_metrics
+from pneumoscope.tracking import Parent
 from pneumoscope.workflows.training import train
 from pneumoscope.workflows.tuning.plan import MetricName
 from pneumoscope.workflows.unfinished import folder_of
@@ -139,6 +140,7 @@ def measure_winner(
     seeds: int,
     folder: Path,
     reporter: Reporter,
+    parent: Parent | None = None,
 ) -> Final:
     """Train both with several seeds on the study's split; those done before are not repeated.
 
@@ -152,13 +154,14 @@ def measure_winner(
         seeds: How many, from the recipe's own on.
         folder: Where the runs are put.
         reporter: Shown what happens.
+        parent: The study's tracked run.
     """
     runs = []
     sides = {WINNER: winner} if winner == start else {WINNER: winner, START: start}
     for seed in range(start.seed, start.seed + seeds):
         for who, recipe in sides.items():
             reporter.say(f"Training the {who} with seed {seed}.")
-            runs.append(_run(who, recipe, seed, split, folder, metric, reporter))
+            runs.append(_run(who, recipe, seed, split, folder, metric, reporter, parent))
     by_seed: dict[int, tuple[Comparison, ...]] = {}
     means: tuple[Comparison, ...] = ()
     if START in sides:
@@ -178,13 +181,15 @@ def _run(
     folder: Path,
     metric: MetricName,
     reporter: Reporter,
+    parent: Parent | None,
 ) -> FinalRun:
     fixed = {"use_given": recipe.split.use_given, "file": str(split)}
     whole = override(recipe, {"split": fixed, "data.limit": None, "seed": seed})
     key = sha256(dump_recipe(recipe).encode())[:8]
     output = folder / f"{who.partition(' ')[0]}-{key}-seed-{seed}"
     if not (output / "metrics.json").is_file():
-        train(whole, output=output, resume=folder_of(output).is_dir(), reporter=reporter)
+        begun = folder_of(output).is_dir()
+        train(whole, output=output, resume=begun, reporter=reporter, parent=parent)
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf8"))
     test = {
         name: float("nan") if metrics[name]["value"] is None else float(metrics[name]["value"])

@@ -20,6 +20,7 @@ from pneumoscope.workflows.tuning.storage import leading, require_optuna, resolv
 
 if TYPE_CHECKING:
     from pneumoscope.workflows.tuning.study import OpenStudy
+    from pneumoscope.workflows.tuning.tracked import StudyRun
 
 OnTrial = Callable[[int, Mapping[str, Value], float | None, str], None]
 """Told of every trial that ends: number, point, value (None where it failed), state."""
@@ -82,6 +83,8 @@ def tune(
         DependencyError: Optuna or the database's driver is missing.
     """
     require_optuna()
+    from pneumoscope.workflows.tuning.tracked import study_run
+
     start = time.perf_counter()
     name = study or recipe.name
     folder = output or Path("runs") / f"tune-{name}"
@@ -100,9 +103,11 @@ def tune(
     with leading(folder / "study.lock") as leads, _alone_in_sqlite(plan):
         material = read_material(recipe, noting)
         with _opened(plan, material) as opened:
-            _search(opened, material, workers, noting, on_trial)
             if leads:
-                return _conclude(opened, material, folder, seeds, noting, start)
+                with study_run(opened, material, folder, noting) as tracked:
+                    _search(opened, material, workers, noting, on_trial, tracked)
+                    return _conclude(opened, material, folder, seeds, noting, start, tracked)
+            _search(opened, material, workers, noting, on_trial)
         noting.say(f"{folder}: the command that leads this study writes its result.")
         return TuneResult(folder, None, None, {})
 
@@ -119,12 +124,13 @@ def _search(
     workers: int,
     reporter: Noting,
     on_trial: OnTrial | None,
+    tracked: StudyRun | None = None,
 ) -> None:
     """Run the study's trials, here or as processes."""
     from pneumoscope.workflows.tuning.crew import crew
     from pneumoscope.workflows.tuning.worker import Worker
 
-    herald = _Herald(opened, reporter, on_trial)
+    herald = _Herald(opened, reporter, on_trial, tracked)
     _say_plan(opened, reporter)
     if workers == 1:
         Worker(opened, material, reporter).work(herald.look)
@@ -135,7 +141,13 @@ def _search(
 
 
 def _conclude(
-    opened: OpenStudy, material: Material, folder: Path, seeds: int, reporter: Noting, start: float
+    opened: OpenStudy,
+    material: Material,
+    folder: Path,
+    seeds: int,
+    reporter: Noting,
+    start: float,
+    tracked: StudyRun,
 ) -> TuneResult:
     """Retrain, compare, and write everything."""
     from pneumoscope.workflows.tuning.final import measure_winner
@@ -163,23 +175,34 @@ def _conclude(
             seeds=seeds,
             folder=folder / "final",
             reporter=reporter,
+            parent=tracked.parent,
         )
         reporter.say(final.words)
     seconds = time.perf_counter() - start
     content = write_results(opened, folder, final, data=material.fingerprint, seconds=seconds,
                             notices=reporter.notices)  # fmt: skip
+    tracked.end(content, final)
     return TuneResult(folder, folder / "tune.html", folder / "best.yaml", content)
 
 
 class _Herald:
     """Says each trial that ends, whoever ran it, once."""
 
-    def __init__(self, opened: OpenStudy, reporter: Reporter, on_trial: OnTrial | None) -> None:
+    def __init__(
+        self,
+        opened: OpenStudy,
+        reporter: Reporter,
+        on_trial: OnTrial | None,
+        tracked: StudyRun | None,
+    ) -> None:
         self._opened, self._reporter, self._on_trial = opened, reporter, on_trial
+        self._tracked = tracked
         self._known = {record.number for record in self._ended()}
 
     def look(self) -> None:
         """Say what has ended since."""
+        if self._tracked is not None:
+            self._tracked.look()
         for record in self._ended():
             if record.number in self._known:
                 continue

@@ -51,7 +51,7 @@ class Codestream(NamedTuple):
 
 
 def memory_for(size: int, pixels: int) -> int:
-    """Bytes that decoding a file of `size` bytes and so many pixels may take: twice what it does."""
+    """Bytes that decoding may take, for a file of `size` bytes: twice what the largest take."""
     return 2**29 + 4 * size + 32 * pixels
 
 

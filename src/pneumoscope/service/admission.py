@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-
 from pneumoscope.service.problems import Problem
 
 

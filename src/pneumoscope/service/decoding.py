@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from pneumoscope.bundle.reading import Reading
@@ -49,8 +50,9 @@ class Decoder:
         kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, given numbers
-                self._command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True, env={**kept, "OMP_NUM_THREADS": "1"},
+                self._command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True,
+                env={**kept, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
         self._channel = ours
 
@@ -70,10 +72,8 @@ class Decoder:
     def stop(self) -> None:
         """End the process, and whatever it started."""
         if self._process is not None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._process.wait()
         if self._channel is not None:
             self._channel.close()

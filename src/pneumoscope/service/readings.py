@@ -60,4 +60,4 @@ def _seen(header: dict[str, Any], content: memoryview) -> Seen:
 
 
 def _raw(pixels: NDArray[Any]) -> memoryview:
-    return memoryview(np.ascontiguousarray(pixels)).cast("B")
+    return np.ascontiguousarray(pixels).data.cast("B")

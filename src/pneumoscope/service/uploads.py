@@ -88,7 +88,7 @@ def split_body(body: bytes, boundary: bytes, *, max_images: int) -> list[Upload]
         Problem: `bad-upload`, `too-large` (too many), `no-images`, or `bad-parameter` where a part
             is none of an image.
     """
-    uploads = []
+    uploads: list[Upload] = []
     view = memoryview(body)
     for start, end in _parts(body, b"--" + boundary, max_images):
         head = body.find(b"\r\n\r\n", start, min(end, start + _MAX_HEADERS))

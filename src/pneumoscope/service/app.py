@@ -17,7 +17,7 @@ from pneumoscope.service.guard import OPEN, Door, Guard
 from pneumoscope.service.journal import Journal
 from pneumoscope.service.problems import MEDIA_TYPE, Problem
 from pneumoscope.service.routes import router
-from pneumoscope.service.schemas import NOTICE, ProblemDetails
+from pneumoscope.service.schemas import NOTICE, Answers, ProblemDetails, Result
 from pneumoscope.service.service import Service
 
 _STATUSES = {404: "not-found", 405: "wrong-method"}
@@ -65,12 +65,12 @@ def _describe(app: FastAPI, *, tokens: bool) -> None:
     """Add what FastAPI cannot know: problems, tokens, and that they may not be needed."""
     schema = app.openapi()
     components = schema["components"]
-    details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-    components["schemas"] = {
-        name: value
-        for name, value in components["schemas"].items()
-        if name not in ("HTTPValidationError", "ValidationError")
-    } | {ProblemDetails.__name__: details}
+    kept = components["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        kept.pop(name, None)
+    kept["ProblemDetails"] = ProblemDetails.model_json_schema()
+    for shown in (Answers, Result):  # FastAPI leaves nulls out of examples
+        kept[shown.__name__]["examples"] = shown.model_json_schema()["examples"]
     if tokens:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in schema["paths"].items():

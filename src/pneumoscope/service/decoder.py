@@ -34,6 +34,7 @@ def main(reading_of: Read | None = None) -> None:
     limit_memory(int(memory))
     limits = Limits(max_bytes=int(max_bytes), max_pixels=int(max_pixels))
     try:
+        send(channel, {"ready": True})
         _answer_all(channel, limits, seconds, reading_of or _read)
     except FrameError:
         return

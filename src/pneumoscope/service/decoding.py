@@ -24,6 +24,7 @@ from pneumoscope.service.settings import Settings
 # -P: nothing in the current folder is imported.
 COMMAND: Final = (sys.executable, "-P", "-m", "pneumoscope.service.decoder")
 _PASSED_ON: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+_START_SECONDS: Final = 30.0
 _AGAIN: Final = "Export the image again or exclude it."
 
 
@@ -34,6 +35,7 @@ class Decoder:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._ready = False
 
     @property
     def alive(self) -> bool:
@@ -54,7 +56,19 @@ class Decoder:
                 stderr=subprocess.DEVNULL, start_new_session=True,
                 env={**kept, "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
-        self._channel = ours
+        self._channel, self._ready = ours, False
+
+    def await_ready(self) -> None:
+        """Wait until the process has started, which does not count as decoding.
+
+        Raises:
+            FrameError: it does not start.
+        """
+        if self._channel is None:
+            raise FrameError("not started")
+        if not self._ready:
+            receive(self._channel, most=0, until=time.monotonic() + _START_SECONDS)
+            self._ready = True
 
     def ask(
         self, content: bytes | memoryview, header: Mapping[str, object], *, until: float, most: int
@@ -68,6 +82,15 @@ class Decoder:
             raise FrameError("not started")
         send(self._channel, header, content, until=until)
         return from_frame(*receive(self._channel, most=most, until=until))
+
+    def restart(self) -> None:
+        """Another process in place of this one.
+
+        Raises:
+            OSError: the system does not allow another one.
+        """
+        self.stop()
+        self.start()
 
     def stop(self) -> None:
         """End the process, and whatever it started."""
@@ -131,15 +154,17 @@ class DecoderPool:
         start = time.monotonic()
         try:
             if not decoder.alive:
-                decoder.stop()
-                decoder.start()
+                decoder.restart()
+            decoder.await_ready()
+            start = time.monotonic()
             until = start + self._settings.decode_seconds
             return decoder.ask(content, header, until=until, most=self._most())
         except (FrameError, OSError):
             elapsed = time.monotonic() - start
             slow = elapsed >= self._settings.decode_seconds
-            decoder.stop()
             self._on_loss("slow" if slow else "died")
+            with suppress(OSError):  # tried again when it is needed
+                decoder.restart()
             return Reading(UPLOAD, None, self._reason(slow=slow), elapsed * 1000)
         finally:
             self._free.put(decoder)

@@ -89,12 +89,11 @@ def serve(
         InputError: the tokens cannot.
     """
     journal = journal or Journal()
-    door, metrics = place.door(settings.rate), Metrics()
+    door = place.door(settings.rate)
     live = Live(
-        bundle, runtime=runtime, threads=threads, max_batch=settings.max_batch,
-        on_change=metrics.model,
+        bundle, runtime=runtime, threads=threads, max_batch=settings.max_batch
     )  # fmt: skip
-    service = Service(live, settings, metrics)
+    service = Service(live, settings, Metrics())
     app = create_app(service, door=door, journal=journal, origins=place.origins)
     logger = logging.getLogger("uvicorn.error")
     logger.handlers, logger.propagate = [JournalHandler(journal)], False

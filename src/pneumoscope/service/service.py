@@ -48,6 +48,7 @@ class Service:
         decoder: Sequence[str] = COMMAND,
     ) -> None:
         self.live, self.settings, self.metrics = live, settings, metrics
+        live.tell(metrics.model)
         self.totals = Totals()
         self.draining = self.running = False
         self.pool = DecoderPool(settings, command=decoder, on_loss=metrics.decoder_lost)

@@ -108,12 +108,16 @@ class Live:
         runtime: str = "auto",
         threads: int | None = None,
         max_batch: int = 1,
-        on_change: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path, self._runtime, self._threads = path, runtime, threads
         self._max_batch = max_batch
-        self._on_change, self._reloading = on_change, threading.Lock()
+        self._reloading = threading.Lock()
+        self._on_change: Callable[[str], None] = lambda _: None
         self.current = self._opened()
+
+    def tell(self, on_change: Callable[[str], None]) -> None:
+        """Tell this one, now and after every change, which model answers."""
+        self._on_change = on_change
         on_change(self.current.predictor.model_id)
 
     def reload(self) -> Served:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -43,7 +44,12 @@ def live(trained: TrainResult) -> Live:
 
 @pytest.fixture(scope="module")
 def odd(live: Live) -> Iterator[Running]:
-    limits = {"max_queue": 6, "deadline": 2.0, "decode_seconds": 1.0, "max_pixels": 10**6}
+    limits: dict[str, Any] = {
+        "max_queue": 6,
+        "deadline": 2.0,
+        "decode_seconds": 1.0,
+        "max_pixels": 10**6,
+    }
     with running(live, odd=True, decoders=2, **limits) as found:
         found.results(b"")  # started
         yield found
@@ -330,32 +336,38 @@ def test_the_command_stops_gently_and_changes_bundles_on_a_signal(
     process = serve(place, "--port", 0, "--decoders", 1, "--drain-seconds", 0.3, log=log)
     try:
         url = address(log)
-        models, accepted = set(), 0
         revised(trained, place, 3.0)
         process.send_signal(signal.SIGHUP)
-        with httpx2.Client(base_url=url) as client:
-            stopping = False
-            while True:
-                try:
-                    answer = client.post("/v1/predictions", files=[("images", ("a.png", image))])
-                except httpx2.TransportError:
-                    assert stopping  # never read, so never accepted: see "stopped" below
-                    break
-                assert answer.status_code == 200, answer.text
-                assert "server" not in answer.headers
-                accepted += 1
-                models.add(answer.json()["model_id"])
-                if len(models) == 2 and not stopping:
-                    process.send_signal(signal.SIGTERM)
-                    stopping = True
+        answers = asked_until_gone(url, image, process)
         assert process.wait(30) == 0
-        text = log.read_text()
-        assert '"event": "reloaded"' in text
-        assert f'"event": "stopped", "accepted": {accepted}, "answered": {accepted}' in text
-        assert len(models) == 2
-        assert str(tmp_path) not in text
     finally:
         process.kill()
+    assert {answer.status_code for answer in answers} == {200}
+    assert not any("server" in answer.headers for answer in answers)
+    assert len({answer.json()["model_id"] for answer in answers}) == 2
+    text, count = log.read_text(), len(answers)
+    assert '"event": "reloaded"' in text
+    # Whatever was read was answered, and every answer came through.
+    assert f'"event": "stopped", "accepted": {count}, "answered": {count}' in text
+    assert str(tmp_path) not in text
+
+
+def asked_until_gone(
+    url: str, image: bytes, process: subprocess.Popen[bytes]
+) -> list[httpx2.Response]:
+    """Answers until the service is gone, which is told to stop once a second model answers."""
+    answers: list[httpx2.Response] = []
+    models: set[str] = set()
+    with httpx2.Client(base_url=url) as client:
+        while True:
+            try:
+                answers.append(client.post("/v1/predictions", files=[("images", image)]))
+            except httpx2.TransportError:
+                return answers
+            models.add(answers[-1].json()["model_id"])
+            if len(models) == 2:
+                process.send_signal(signal.SIGTERM)
+                models.add("told to stop")
 
 
 def test_the_command_refuses_to_be_open_to_others(trained: TrainResult, tmp_path: Path) -> None:

@@ -286,9 +286,9 @@ def hostile(_: Path) -> list[Figure]:
         Figure("growth of memory", 100 * found["growth"], "%", "< 5"),
         Figure("an honest image still right", float(found["still right"]), "1 = yes", "1"),
     ]
-    if fuzzed["server errors"] is not None:
+    if fuzzed is not None:
         cases = f"of {fuzzed['cases']}"
-        figures.append(Figure("schemathesis: server errors", fuzzed["server errors"], cases, "0"))
+        figures.append(Figure("schemathesis: failures", fuzzed["failures"], cases, "0"))
     return figures
 
 

@@ -181,7 +181,10 @@ def described(port: int) -> dict[str, int] | None:
     address = f"http://127.0.0.1:{port}/openapi.json"
     options = ["--checks", CHECKS, "--max-examples", "60", "--seed", "1", "--no-color"]
     command = [sys.executable, "-m", "schemathesis.cli", "run", address, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    with tempfile.TemporaryDirectory() as folder:  # it keeps what it found where it runs
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, cwd=folder
+        )
     cases = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     if not cases:
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])

@@ -18,7 +18,7 @@ def odd(content: bytes, preprocess: Preprocess, limits: Limits) -> Reading:
     elif content.startswith(b"DIES"):
         os.abort()
     elif content.startswith(b"EATS"):
-        content = bytes(2**36)
+        content = bytes(2**30)
     elif content.startswith(b"SLOW"):
         time.sleep(0.3)
         content = content[4:]

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumoscope.bundle.confidence import conformal_at
 from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.core.errors import InputError
 from pneumoscope.data.phantoms import draw_phantom
+from pneumoscope.evaluation.conformal import Conformal
 from pneumoscope.imaging.overlay import overlay
 from pneumoscope.service.schemas import Result
 from pneumoscope.service.serving import Live
@@ -115,6 +118,22 @@ def test_another_confidence_gives_the_label_sets_of_that_level(
     assert len(service.results(images[0], confidence=0.999)[0]["label_set"]) == 2
     for wrong in ("0", "1", "nan", "much"):
         problem(service.ask(images[0], params={"confidence": wrong}), 422, "bad-parameter")
+
+
+def test_label_sets_at_a_level_come_from_the_calibration_split(
+    predictor: Predictor, images: list[bytes]
+) -> None:
+    own = Conformal.from_json(predictor.bundle.spec.conformal or {})
+    near = conformal_at(predictor.bundle, own.confidence_level + 1e-9)
+    assert near.quantiles == pytest.approx(own.quantiles, abs=1e-6)
+    assert near.support == own.support
+    few, all_ = (predictor.at_confidence(level).predict(images[0]) for level in (1e-6, 1 - 1e-6))
+    assert len(few.label_set or ()) < len(all_.label_set or ()) == 2
+    assert predictor.at_confidence(own.confidence_level).predict(images[0]).label_set == (
+        predictor.predict(images[0]).label_set
+    )
+    with pytest.raises(InputError, match="makes no label sets"):
+        conformal_at(predictor.bundle.revised(conformal=None), 0.5)
 
 
 def test_what_cannot_be_read_is_an_entry(service: Running, images: list[bytes]) -> None:

@@ -76,6 +76,7 @@ def test_a_decoder_that_dies_or_hangs_costs_one_image(odd: Running, image: bytes
 def test_a_decoder_gets_no_more_memory_than_allowed(odd: Running, image: bytes) -> None:
     greedy, well = odd.results(b"EATS", image)
     assert greedy["decision"] == "unreadable"
+    assert "too much memory" in greedy["reason"]
     assert well["probabilities"]
 
 
@@ -338,14 +339,19 @@ def test_the_command_stops_gently_and_changes_bundles_on_a_signal(
         url = address(log)
         revised(trained, place, 3.0)
         process.send_signal(signal.SIGHUP)
-        answers = asked_until_gone(url, image, process)
+        models: set[str] = set()
+        with ThreadPoolExecutor(3) as threads:
+            asked = [
+                threads.submit(asked_until_gone, url, image, models, process) for _ in range(3)
+            ]
+        answers = [answer for one in asked for answer in one.result()]
         assert process.wait(30) == 0
     finally:
         process.kill()
     assert {answer.status_code for answer in answers} == {200}
     assert not any("server" in answer.headers for answer in answers)
     assert len({answer.json()["model_id"] for answer in answers}) == 2
-    text, count = log.read_text(), len(answers)
+    text, count = log.read_text(), 4 * len(answers)
     assert '"event": "reloaded"' in text
     # Whatever was read was answered, and every answer came through.
     assert f'"event": "stopped", "accepted": {count}, "answered": {count}' in text
@@ -353,21 +359,20 @@ def test_the_command_stops_gently_and_changes_bundles_on_a_signal(
 
 
 def asked_until_gone(
-    url: str, image: bytes, process: subprocess.Popen[bytes]
+    url: str, image: bytes, models: set[str], process: subprocess.Popen[bytes]
 ) -> list[httpx2.Response]:
     """Answers until the service is gone, which is told to stop once a second model answers."""
     answers: list[httpx2.Response] = []
-    models: set[str] = set()
     with httpx2.Client(base_url=url) as client:
         while True:
             try:
-                answers.append(client.post("/v1/predictions", files=[("images", image)]))
+                answers.append(client.post("/v1/predictions", files=[("images", image)] * 4))
             except httpx2.TransportError:
                 return answers
+            before = len(models)
             models.add(answers[-1].json()["model_id"])
-            if len(models) == 2:
+            if (before, len(models)) == (1, 2):
                 process.send_signal(signal.SIGTERM)
-                models.add("told to stop")
 
 
 def test_the_command_refuses_to_be_open_to_others(trained: TrainResult, tmp_path: Path) -> None:

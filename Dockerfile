@@ -18,6 +18,7 @@ COPY --from=build /opt/pneumoscope /opt/pneumoscope
 ENV PATH=/opt/pneumoscope/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp
 USER 10001:10001

@@ -21,7 +21,7 @@ from PIL import Image
 from pneumoscope.bundle.archive import open_bundle
 from pneumoscope.core.errors import BundleError
 from pneumoscope.data.phantoms import draw_phantom
-from pneumoscope.service.admission import Rate, Room
+from pneumoscope.service.admission import Rate, Room, Share
 from pneumoscope.service.guard import Door
 from pneumoscope.service.problems import Problem
 from pneumoscope.service.serving import Live
@@ -262,6 +262,29 @@ def test_room_is_given_back_whatever_happens() -> None:
             visit.take(size=41)
         raise KeyError
     assert room.images == room.size == 0
+
+
+def test_a_share_is_held_in_turn_and_given_back() -> None:
+    order: list[int] = []
+
+    async def worker(share: Share, number: int, amount: int) -> None:
+        async with share.hold(amount):
+            order.append(number)
+            await asyncio.sleep(0.01)
+
+    async def everybody() -> None:
+        share = Share(10)
+        late = asyncio.create_task(worker(share, 0, 6))
+        await asyncio.sleep(0)
+        tasks = [worker(share, 1, 99), worker(share, 2, 1)]
+        given_up = asyncio.create_task(worker(share, 3, 10))
+        await asyncio.sleep(0.005)
+        given_up.cancel()
+        await asyncio.gather(late, *tasks)
+        assert share._left == 10
+
+    asyncio.run(asyncio.wait_for(everybody(), 5))
+    assert order == [0, 1, 2]
 
 
 def test_pages_of_other_origins_are_not_let_in(guarded: Running) -> None:

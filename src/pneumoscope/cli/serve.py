@@ -38,7 +38,7 @@ def serve(
     max_batch: Annotated[int, typer.Option(min=1, help="Images answered together.")] = 8,
     max_images: Annotated[int, typer.Option(min=1, help="In one request.")] = 16,
     max_megabytes: Annotated[int, typer.Option(min=1, help="Of one request.")] = 64,
-    max_megapixels: Annotated[int, typer.Option(min=1, help="Of one image.")] = 40,
+    max_megapixels: Annotated[int, typer.Option(min=1, help="Of one image.")] = 25,
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds for a request.")] = 30.0,
     decode_seconds: Annotated[float, typer.Option(min=0.01, help="For reading an image.")] = 15.0,
     drain_seconds: Annotated[

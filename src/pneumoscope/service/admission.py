@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from pneumoscope.service.problems import Problem
 
@@ -66,6 +68,43 @@ class Visit:
         self.size += size
         self._room.images += images
         self._room.size += size
+
+
+class Share:
+    """An amount that tasks of one loop share, first come, first served.
+
+    Args:
+        amount: Of it.
+    """
+
+    def __init__(self, amount: int) -> None:
+        self._amount = self._left = amount
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Hold so much of it, all of it at most, as soon as it is there."""
+        wanted = min(amount, self._amount)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((wanted, turn))
+        self._grant()
+        try:
+            await turn
+            yield
+        finally:
+            if not turn.cancelled():
+                self._left += wanted
+            self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if not turn.cancelled():
+                if wanted > self._left:
+                    return
+                self._left -= wanted
+                turn.set_result(None)
+            self._waiting.popleft()
 
 
 class Rate:

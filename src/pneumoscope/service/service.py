@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pneumoscope.bundle.predictor import Predictor
-from pneumoscope.service.admission import Room
+from pneumoscope.service.admission import Room, Share
 from pneumoscope.service.batching import Batcher
 from pneumoscope.service.decoding import COMMAND, DecoderPool
 from pneumoscope.service.metrics import Metrics
@@ -56,8 +56,10 @@ class Service:
         self.room = Room(settings.max_queue, settings.max_buffered, wait=self._wait)
         self._decoding = ThreadPoolExecutor(settings.decoders, "decoding")
         self._drawing = ThreadPoolExecutor(_DRAWERS, "drawing")
-        # Decoded pictures are large: no more at a time than keep everybody busy.
+        # Decoded images are large: no more at a time than keep everybody busy. Maps and pictures
+        # are larger: the largest image allowed is worked on alone.
         self._decoded = asyncio.Semaphore(settings.max_batch + settings.decoders)
+        self._pixels = Share(settings.max_pixels)
         metrics.watch("queue_images", "Images not yet answered.", lambda: self.room.images)
         metrics.watch("queue_bytes", "Bytes of uploads held.", lambda: self.room.size)
         metrics.watch("decoders_running", "Decoders alive.", lambda: self.pool.alive)
@@ -102,11 +104,13 @@ class Service:
                 self._decoding, self.pool.read, upload.content, served.header
             )
             self.metrics.decoded(reading.milliseconds)
-            question = self.batcher.ask(reading, predictor, saliency=saliency)
-            answer = await asyncio.wrap_future(question)
-            picture = None
-            if saliency:
-                picture = await loop.run_in_executor(self._drawing, saliency_png, answer)
+            seen = reading.seen
+            async with self._pixels.hold(seen.radiograph.pixels.size if seen else 0):
+                question = self.batcher.ask(reading, predictor, saliency=saliency)
+                answer = await asyncio.wrap_future(question)
+                picture = None
+                if saliency:
+                    picture = await loop.run_in_executor(self._drawing, saliency_png, answer)
         # The name goes back to who sent it, and nowhere else.
         content = {**answer.to_json(), "path": upload.name, "saliency_png": picture}
         return Result.model_validate(content)

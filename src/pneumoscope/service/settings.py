@@ -38,7 +38,7 @@ class Settings:
     max_images: int = 16
     max_bytes: int = 64 * MEBIBYTE
     max_buffered: int = 512 * MEBIBYTE
-    max_pixels: int = 40_000_000
+    max_pixels: int = 25_000_000
     decoders: int = 2
     decode_seconds: float = 15.0
     deadline: float = 30.0

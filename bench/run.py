@@ -259,6 +259,47 @@ def scale(_: Path) -> list[Figure]:
     return [*figures, Figure("ten times the images", times, "x the time", "~ 10")]
 
 
+def serving(_: Path) -> list[Figure]:
+    """The HTTP service: latency, load, more than it can do, and an end under load."""
+    found = script("serving")
+    work, end = found["load"], found["killed"]
+    times = [Figure(name, value, "ms") for name, value in found["latencies"].items()]
+    return [
+        Figure("start to first answer", found["start"], "s", "< 3"),
+        *times,
+        Figure("capacity", work["capacity"], "images/s"),
+        Figure("80 %: p50", work["p50"], "ms"),
+        Figure("80 %: p99", work["p99"], "ms", "< 250"),
+        Figure("80 %: errors", work["errors"], f"of {work['answered']}", "0"),
+        Figure("80 %: wrong answers", work["wrong"], "", "0"),
+        Figure("80 %: growth of memory", 100 * work["growth"], "%", "< 5"),
+        Figure("300 %: answered", work["rush answered"], ""),
+        Figure("300 %: turned away (429)", work["rush turned away"], ""),
+        Figure("300 %: anything else", work["rush others"], "", "0"),
+        Figure("300 %: wrong answers", work["rush wrong"], "", "0"),
+        Figure("SIGTERM: accepted and lost", end["lost"], f"of {end['accepted']}", "0"),
+        Figure("SIGTERM: exit status", end["status"], "", "0"),
+    ]
+
+
+def hostile(_: Path) -> list[Figure]:
+    """Uploads made to do harm."""
+    found = script("hostile")
+    fuzzed = found["schemathesis"]
+    figures = [
+        Figure("hostile uploads", found["uploads"], f"in {found['seconds']:.0f} s"),
+        Figure("answered with 5xx", found["failures"], "", "0"),
+        Figure("not answered", found["silent"], "", "0"),
+        Figure("slowest answer", found["slowest"], "s", "< 20"),
+        Figure("growth of memory", 100 * found["growth"], "%", "< 5"),
+        Figure("an honest image still right", float(found["still right"]), "1 = yes", "1"),
+    ]
+    if fuzzed is not None:
+        cases = f"of {fuzzed['cases']}"
+        figures.append(Figure("schemathesis: failures", fuzzed["failures"], cases, "0"))
+    return figures
+
+
 MEASURES = (
     start_up,
     intervals,
@@ -270,6 +311,8 @@ MEASURES = (
     assessment,
     kills,
     scale,
+    serving,
+    hostile,
 )
 NEEDS_DATA = (main_job, training, quality, assessment)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundle.archive import ONNX, Bundle, open_bundle
+from pneumoscope.bundle.confidence import conformal_at
 from pneumoscope.bundle.graph import check_graph
 from pneumoscope.bundle.prediction import PointDecision, Prediction
 from pneumoscope.bundle.reading import Reading, Seen, read, since
@@ -65,6 +67,16 @@ class Predictor:
             BundleError: the bundle is incomplete or changed.
         """
         return cls(open_bundle(path), runtime=runtime, threads=threads)
+
+    def at_confidence(self, confidence_level: float) -> Predictor:
+        """The same predictor, its label sets at another confidence level, in (0, 1).
+
+        Raises:
+            InputError: the bundle cannot tell, see `conformal_at`, or the level is out of range.
+        """
+        other = copy.copy(self)
+        other._conformal = conformal_at(self.bundle, confidence_level)  # noqa: SLF001 - our own
+        return other
 
     def infer(self, pixels: PixelBatch) -> Outputs:
         """Logits, embeddings and saliency maps of canvases `[batch, 1, size, size]`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import util
 from typing import Any, Protocol
 
@@ -56,15 +57,13 @@ class OpenVino:
 
         The default on newer processors is bfloat16, which moves probabilities by up to 0.026.
         """
-        import openvino
-
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
-        core = openvino.Core()
+        core = _openvino_core()
         return cls(core.compile_model(core.read_model(onnx), "CPU", settings))
 
     def run(self, pixels: PixelBatch) -> Outputs:
@@ -101,6 +100,18 @@ RUNTIMES: dict[str, Callable[[bytes, int | None], Runtime]] = {
     "openvino": OpenVino.open,
     "onnxruntime": OnnxRuntime.open,
 }
+
+
+@cache
+def _openvino_core() -> Any:
+    """The one Core of this process, never destroyed.
+
+    Its plugin gives the thread that makes it a stack for signal handlers, and takes the memory
+    away in whichever thread the last graph is dropped: the next signal would be the end.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def installed_runtimes() -> list[str]:

@@ -18,6 +18,7 @@ from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, prin
 from pneumoscope.cli.promote import promote
 from pneumoscope.cli.recipes import recipes
 from pneumoscope.cli.segment import segment
+from pneumoscope.cli.serve import serve
 from pneumoscope.cli.sync import sync
 from pneumoscope.cli.tune import tune
 from pneumoscope.core.errors import PneumoscopeError, PredictionsError
@@ -207,6 +208,7 @@ app.command()(benchmark)
 app.command()(compare)
 app.command()(promote)
 app.command()(segment)
+app.command()(serve)
 app.command()(sync)
 app.command()(tune)
 app.add_typer(recipes)

@@ -50,6 +50,11 @@ class Codestream(NamedTuple):
     """Of JPEG 2000; the others do not say."""
 
 
+def memory_for(size: int, pixels: int) -> int:
+    """Bytes that decoding may take, for a file of `size` bytes: twice what the largest take."""
+    return 2**29 + 4 * size + 32 * pixels
+
+
 def decompress(
     content: bytes, limits: Limits, *, width: int, height: int
 ) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int]:
@@ -147,7 +152,7 @@ def _by_process(content: bytes, header: Codestream) -> GreyImage:
         raise RadiographError(f"the {header.coding} inside ends too early. {_AGAIN}")
     pixels = header.width * header.height
     seconds = 10 + 2 * pixels / 1e6
-    memory = 2**29 + 4 * len(content) + 32 * pixels  # twice what the largest images take
+    memory = memory_for(len(content), pixels)
     arguments = [header.coding, *map(str, (header.width, header.height, header.bits, memory))]
     # -P: nothing in the current folder, nor beside the program, is imported.
     command = [sys.executable, "-P", str(Path(dicom_decompress.__file__)), *arguments]

@@ -1,4 +1,4 @@
-"""Decompression in a process of its own: a program, run by `dicom_codestream`, never imported.
+"""Decompression in a process of its own: a program, run by `dicom_codestream`.
 
 The decoders of JPEG Lossless, JPEG-LS and JPEG 2000 crash, or ask for gigabytes, when a small file
 is made to mislead them. Here they may: memory is limited, nothing is shared, and the one who
@@ -30,7 +30,7 @@ def main(coding: str, width: int, height: int, bits: int, memory: int) -> None:
     answer = os.dup(1)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # decoders print
-    _limit(memory)
+    limit_memory(memory)
     content = sys.stdin.buffer.read()
     if coding == "JPEG 2000":
         levels = _by_pillow(content)
@@ -41,11 +41,14 @@ def main(coding: str, width: int, height: int, bits: int, memory: int) -> None:
         file.write(levels)
 
 
-def _limit(memory: int) -> None:
+def limit_memory(memory: int) -> None:
+    """Let this process, and those it starts, use `memory` bytes at most, and dump no core."""
     try:
         import resource
     except ImportError:  # Windows has no such limits
         return
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    memory = memory if allowed == resource.RLIM_INFINITY else min(memory, allowed)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a patient's image is not left on the disk
 

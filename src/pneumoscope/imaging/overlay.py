@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.core.errors import InputError
-from pneumoscope.core.files import replacing
+from pneumoscope.core.files import write_bytes
 from pneumoscope.core.types import FloatArray, RgbImage
 from pneumoscope.imaging.decoded import Radiograph
 from pneumoscope.imaging.preprocess import to_uint8
@@ -61,15 +62,21 @@ def overlay(radiograph: Radiograph, saliency: FloatArray, *, opacity: float = 0.
     return picture
 
 
+def png_bytes(image: RgbImage) -> bytes:
+    """`[height, width, 3]` as PNG."""
+    content = io.BytesIO()
+    # Level 1 is five times faster than the default and no larger on radiographs.
+    Image.fromarray(image).save(content, format="PNG", compress_level=1)
+    return content.getvalue()
+
+
 def save_png(image: RgbImage, path: Path) -> None:
     """Write `[height, width, 3]` to `path` as PNG, whole or not at all.
 
     Raises:
         StorageError: the place cannot be written or is full.
     """
-    with replacing(path) as temporary:
-        # Level 1 is five times faster than the default and no larger on radiographs.
-        Image.fromarray(image).save(temporary, format="PNG", compress_level=1)
+    write_bytes(path, png_bytes(image))
 
 
 def _check(radiograph: Radiograph, saliency: FloatArray, opacity: float) -> None:

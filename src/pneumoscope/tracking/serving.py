@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.bundle.reading import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
 IMAGE, PATH = "image", "path"
+BATCH = 8
+"""Rows answered together."""
 TEXTS = ("label", "decision", "reason")
 """Columns of the answer before the probabilities."""
 
@@ -41,28 +44,25 @@ class RadiographModel:
         del params
         labels = self.predictor.labels
         columns = [*TEXTS, *(f"probability:{label}" for label in labels)]
-        with tempfile.TemporaryDirectory(prefix="pneumoscope-") as folder:
-            paths = [
-                _file(row, Path(folder) / f"image-{number}")
-                for number, row in enumerate(model_input.to_dict("records"), start=1)
-            ]
-            rows = [answer.row(labels) for answer in self.predictor.predict_many(paths)]
+        records = iter(model_input.to_dict("records"))
+        rows: list[dict[str, object]] = []
+        while batch := list(islice(records, BATCH)):
+            readings = [self._read(row) for row in batch]
+            rows += [answer.row(labels) for answer in self.predictor.answer(readings)]
         table = pd.DataFrame([{name: row[name] for name in columns} for row in rows])
         return table.reindex(columns=columns)
 
-
-def _file(row: dict[str, Any], place: Path) -> Path:
-    """The file of one row; a row without one, or not in base64, is answered as unreadable."""
-    content, path = row.get(IMAGE), row.get(PATH)
-    if isinstance(content, str) and content:
-        try:
-            content = base64.b64decode("".join(content.split()), validate=True)
-        except (binascii.Error, ValueError):
-            content = b"not base64"
-    if isinstance(content, bytes | bytearray):
-        place.write_bytes(content)
-        return place
-    return Path(path) if isinstance(path, str) and path else place
+    def _read(self, row: dict[str, Any]) -> Reading:
+        """One row's image; a row without one, or not in base64, is answered as unreadable."""
+        content, path = row.get(IMAGE), row.get(PATH)
+        if isinstance(content, str) and content:
+            try:
+                content = base64.b64decode("".join(content.split()), validate=True)
+            except (binascii.Error, ValueError):
+                content = b"not base64"
+        if isinstance(content, bytes | bytearray):
+            return self.predictor.read(bytes(content))
+        return self.predictor.read(Path(path) if isinstance(path, str) and path else b"")
 
 
 def _load_pyfunc(data_path: str) -> RadiographModel:

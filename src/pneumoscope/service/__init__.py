@@ -1,0 +1,1 @@
+"""The HTTP service: answers from a bundle, over a network, to whoever has a token."""

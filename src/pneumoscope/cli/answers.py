@@ -55,13 +55,13 @@ def in_parts(
     Raises:
         InputError: another form of output was asked for.
     """
-    from pneumoscope.bundle.predictor import Predictor
     from pneumoscope.workflows.bulk.run import SUMMARY, predict_in_parts
+    from pneumoscope.workflows.bundles import open_predictor
 
     if not alone:
         raise InputError("--parts with --saliency or --output; allowed: alone. Leave one out.")
     reporter = TerminalReporter(quiet=as_json)
-    predictor = Predictor.open(bundle, runtime=runtime)
+    predictor = open_predictor(bundle, runtime=runtime)
     result = predict_in_parts(predictor, paths, folder, shard_size=shard_size, reporter=reporter)
     if as_json:
         print_lines([json.dumps({"folder": str(folder), **result.to_json()})])

@@ -13,7 +13,7 @@ from pneumoscope.core.errors import DependencyError, InputError
 
 def serve(
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")
+        Path | None, typer.Argument(metavar="BUNDLE", help="Folder, zip, or models:/NAME@alias.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
@@ -64,6 +64,7 @@ def serve(
         message = f"{error.name} is not installed, which serving needs"
         raise DependencyError(f"{message}. Run: pip install 'pneumoscope[service]'") from error
     from pneumoscope.service.settings import MEBIBYTE, Settings
+    from pneumoscope.workflows.bundles import bundle_at
 
     place = server.Place(
         host=host, port=port, tokens=tokens, insecure=insecure,
@@ -80,7 +81,7 @@ def serve(
         whom = "everybody who reaches it" if insecure else "this machine only"
         reporter.warn(f"no tokens: open to {whom}.")
     reporter.say(f"http://{host}:{port}/v1/predictions. For research use. Not a medical device.")
-    server.serve(bundle, place, settings, runtime=runtime, threads=threads)
+    server.serve(bundle_at(bundle), place, settings, runtime=runtime, threads=threads)
 
 
 def _print_token(file: Path | None, name: str, *, admin: bool) -> None:

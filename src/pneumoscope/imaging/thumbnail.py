@@ -5,13 +5,48 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.core.types import FloatArray
+from pneumoscope.core.types import Canvas, FloatArray
+from pneumoscope.imaging.geometry import resample
+
+SQUARE = 128
+"""Side of the square that the gate looks at."""
+
+_LEAST_SPREAD = 20
+"""Grey levels: what varies less is not spread any further."""
+
+BLANK_RANGE, BLANK_DEVIATION = 8, 2
+"""Grey levels: a picture that spans or varies less shows nothing."""
 
 THUMBNAIL = 32
 """Side of the thumbnail that orientation is judged on."""
 
 _MARGIN_LEVEL = 14
 """Within so many grey levels of black or white, a row is margin rather than body."""
+
+
+def square(picture: Canvas) -> Canvas:
+    """`[128, 128]` uint8: the whole picture, stretched, its darkest and brightest made 0 and 255.
+
+    Half a percent at either end of the grey levels is clipped; a picture with hardly any contrast
+    keeps it.
+
+    Args:
+        picture: `[height, width]`, grey levels 0-255.
+    """
+    whole = (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0]))
+    small = np.asarray(resample(picture, whole, SQUARE, SQUARE))
+    ends = SQUARE * SQUARE // 200
+    ordered = np.partition(small, (ends, small.size - 1 - ends), axis=None)
+    low, high = int(ordered[ends]), int(ordered[-1 - ends])
+    spread = max(high - low, _LEAST_SPREAD)
+    levels = np.clip((np.arange(256) - low) * (255 / spread), 0, 255)
+    return np.asarray(np.rint(levels).astype(np.uint8)[small])
+
+
+def is_blank(picture: Canvas) -> bool:
+    """Whether a picture `[height, width]` shows nothing."""
+    span = int(picture.max()) - int(picture.min())
+    return span < BLANK_RANGE or float(picture.std()) < BLANK_DEVIATION
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from pneumoscope.reporting.pages import fill_markdown
 from pneumoscope.reporting.sections import verdict_view
 from pneumoscope.reporting.sentences import (
     calibration_lines,
+    gate_lines,
     label_set_lines,
     shift_lines,
     source_lines,
@@ -125,6 +126,7 @@ def _assessed(assessment: Mapping[str, object]) -> dict[str, object]:
         "source_lines": source_lines(assessment),
         "left_out": source_table(assessment),
         "shift": shift_lines(assessment),
+        "gate_lines": gate_lines(assessment),
     }
 
 

@@ -39,6 +39,7 @@ from pneumoscope.evaluation.predictions import predictions_table
 from pneumoscope.models.lungs import LungSegmenter
 from pneumoscope.workflows.answering import Answered, Change, predict_rows
 from pneumoscope.workflows.assess import Assessed, measure, rules_of
+from pneumoscope.workflows.gating import gate_answers
 from pneumoscope.workflows.saliency_check import bundle_classifier, score_saliency
 
 _FEWEST = 20
@@ -121,6 +122,9 @@ def assessed(inquiry: Inquiry, settings: EvaluateRecipe, *, split: str, data: st
         conditions=evidence.conditions,
         sources=evidence.sources,
         saliency=evidence.saliency,
+        gate=gate_answers(
+            predictor, inquiry.pixels, inquiry.rows, inquiry.answered, reporter=inquiry.reporter
+        ),
     )
     rules = rules_of(bundle, settings, seed=inquiry.seed)
     return measure(tables, rules, split=split, model_id=predictor.model_id, data=data)

@@ -1,0 +1,115 @@
+"""What the gate looks with: is it a chest radiograph, inverted, cut off, turned?
+
+The first block groups of an ImageNet EfficientNet-Lite0, as they are, and a small head that is
+learnt on what they give (docs/decisions/0015-gate.md). Only its making needs torch: bundles carry
+it as ONNX, see `bundle.gate`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pneumoscope.core.errors import ExportError
+from pneumoscope.imaging.thumbnail import SQUARE
+from pneumoscope.models.weights import load_weights
+from pneumoscope.models.zoo import create_network, to_backbone
+
+BACKBONE = "tf_efficientnet_lite0"
+GROUPS = 4
+"""Block groups of the backbone that are kept, of seven."""
+
+ANSWERS = ("chest", "inverted", "cut_off", "upright", "left", "half", "right")
+"""What each of the logits is about; the last four are one choice, by quarter turns to the left."""
+
+_CHANNELS, _NARROW, _WIDE, _CELLS = 80, 48, 64, 4
+
+
+class GateTrunk(nn.Module):
+    """The frozen part: squares `[batch, 1, 128, 128]` to maps `[batch, 80, 8, 8]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        network, scale = create_network(BACKBONE)
+        load_weights(network, BACKBONE, "imagenet")
+        whole: Any = to_backbone(network, BACKBONE, scale)
+        self.scaled = whole.scaled
+        self.layers = nn.Sequential(
+            whole.network.conv_stem, whole.network.bn1, *whole.network.blocks[:GROUPS]
+        )
+        self.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, squares: Tensor) -> Tensor:
+        """Maps of uint8 squares."""
+        maps: Tensor = self.layers(self.scaled(squares))
+        return maps
+
+
+class GateHead(nn.Module):
+    """The learnt part: maps to logits, of what is where and of means and deviations."""
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.narrow = nn.Sequential(
+            nn.BatchNorm2d(_CHANNELS), nn.Conv2d(_CHANNELS, _NARROW, 1), nn.ReLU()
+        )
+        features = _NARROW * _CELLS * _CELLS + 2 * _CHANNELS
+        self.answer = nn.Sequential(
+            nn.BatchNorm1d(features),
+            nn.Dropout(dropout),
+            nn.Linear(features, _WIDE),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(_WIDE, len(ANSWERS)),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Logits `[batch, 7]`, see `ANSWERS`."""
+        placed = functional.avg_pool2d(self.narrow(maps), maps.shape[-1] // _CELLS).flatten(1)
+        mean = maps.mean(dim=(2, 3))
+        spread = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3)).add(1e-6).sqrt()
+        logits: Tensor = self.answer(torch.cat([placed, mean, spread], dim=1))
+        return logits
+
+
+class GateNetwork(nn.Module):
+    """Trunk and head: uint8 squares `[batch, 1, 128, 128]` to logits `[batch, 7]`."""
+
+    def __init__(self, trunk: GateTrunk, head: GateHead) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, head
+
+    def forward(self, squares: Tensor) -> Tensor:
+        """Logits, see `ANSWERS`."""
+        logits: Tensor = self.head(self.trunk(squares))
+        return logits
+
+
+def gate_onnx(network: GateNetwork) -> bytes:
+    """The network as ONNX, the batch free: `squares` in, `answers` out.
+
+    Raises:
+        ExportError: torch gave nothing.
+    """
+    network = network.eval()
+    example = torch.zeros(2, 1, SQUARE, SQUARE, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    with warnings.catch_warnings(), torch.inference_mode(mode=False):
+        # The exporter warns of its own internals (deprecations), which nobody here can act on.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network, (example,), dynamo=True, verbose=False, input_names=["squares"],
+            output_names=["answers"], dynamic_shapes=({0: batch},),
+        )  # fmt: skip
+    if program is None:
+        raise ExportError("torch gave no ONNX program for the gate. Report this.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gate.onnx"
+        program.save(path, external_data=False)
+        return path.read_bytes()

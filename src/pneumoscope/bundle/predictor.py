@@ -67,13 +67,20 @@ class Predictor:
         self.gate = Gate.of(bundle, self.runtime, threads=threads) if gated else None
 
     @classmethod
-    def open(cls, path: Path, *, runtime: str = "auto", threads: int | None = None) -> Predictor:
-        """The predictor of the bundle at `path`.
+    def open(
+        cls,
+        path: Path,
+        *,
+        runtime: str = "auto",
+        threads: int | None = None,
+        gated: bool = True,
+    ) -> Predictor:
+        """The predictor of the bundle at `path`; see the class.
 
         Raises:
             BundleError: the bundle is incomplete or changed.
         """
-        return cls(open_bundle(path), runtime=runtime, threads=threads)
+        return cls(open_bundle(path), runtime=runtime, threads=threads, gated=gated)
 
     def infer(self, pixels: PixelBatch) -> Outputs:
         """Logits, embeddings and saliency maps of canvases `[batch, 1, size, size]`."""

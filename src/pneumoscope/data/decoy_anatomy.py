@@ -65,7 +65,7 @@ def _film(attenuation: _Field, rng: np.random.Generator) -> Picture:
     top = float(attenuation.max()) or 1.0
     film = np.clip(attenuation / top + grain, 0, 1) ** np.exp(rng.normal(0, 0.25))
     film = film * rng.uniform(0.7, 1.0) + rng.uniform(0, 0.1)
-    picture = np.rint(np.clip(film, 0, 1) * 255).astype(np.uint8)
+    picture: Picture = np.asarray(np.rint(np.clip(film, 0, 1) * 255), np.uint8)
     if rng.random() < 0.4:
         side = len(picture)
         row, column = rng.integers(2, side - side // 8, 2)

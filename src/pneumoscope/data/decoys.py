@@ -8,7 +8,7 @@ hand, and measure nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ _WORDS = (
 )
 
 
-
 def draw_decoy(kind: str, *, seed: int, side: int = 160) -> Picture:
     """`[side, side]` uint8: a picture of this kind of `DECOYS`; the same seed, the same picture.
 
@@ -53,7 +52,7 @@ def _blank_page(side: int, level: int) -> tuple[object, Pen]:
     return image, ImageDraw.Draw(image)
 
 
-def _font(size: int) -> object:
+def _font(size: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.load_default(size=size)
@@ -210,7 +209,7 @@ def plain(side: int, rng: np.random.Generator) -> Picture:
     """One grey level, and at most a little noise."""
     level, spread = rng.uniform(0, 255), rng.choice([0.0, 1.0, 4.0])
     field = level + spread * rng.standard_normal((side, side))
-    return np.rint(np.clip(field, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(field, 0, 255)), np.uint8)
 
 
 def _levels(field: NDArray[np.float64], rng: np.random.Generator) -> Picture:
@@ -218,7 +217,7 @@ def _levels(field: NDArray[np.float64], rng: np.random.Generator) -> Picture:
     low, high = np.sort(rng.uniform(0, 255, 2))
     least, most = float(field.min()), float(field.max())
     scaled = (field - least) / max(most - least, 1e-9)
-    return np.rint(low + (high - low) * scaled).astype(np.uint8)
+    return np.asarray(np.rint(low + (high - low) * scaled), np.uint8)
 
 
 DECOYS: dict[str, Draw] = {

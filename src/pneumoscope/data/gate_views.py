@@ -147,7 +147,7 @@ def _exposed(picture: Picture, rng: np.random.Generator) -> Picture:
         levels *= np.exp((field.astype(np.float32) / 255 - 0.5) * rng.uniform(0, 1.2))
     contrast, middle = np.exp(rng.normal(0, 0.35)), float(levels.mean())
     levels = (levels - middle) * contrast + middle + rng.normal(0, 0.08)
-    exposed = np.rint(np.clip(levels, 0, 1) * 255).astype(np.uint8)
+    exposed = np.asarray(np.rint(np.clip(levels, 0, 1) * 255), np.uint8)
     if rng.random() < 0.15 and min(picture.shape) >= 64:
         exposed = clahe(exposed, clip_limit=float(rng.uniform(1, 6)))
     return exposed

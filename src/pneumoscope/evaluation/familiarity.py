@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pneumoscope.core.errors import PredictionsError
+from pneumoscope.core.types import IntArray
 from pneumoscope.evaluation.resampling import Rate, proportion
 
 FEWEST = 10
@@ -53,7 +54,7 @@ class Shift:
 
 def batch_shift(
     unfamiliar: Sequence[bool] | NDArray[np.bool_],
-    clusters: Sequence[int] | NDArray[np.int64],
+    clusters: Sequence[int] | IntArray,
     *,
     level: float,
     confidence_level: float = 0.95,

@@ -40,15 +40,25 @@ class GateTrunk(nn.Module):
         load_weights(network, BACKBONE, "imagenet")
         whole: Any = to_backbone(network, BACKBONE, scale)
         self.scaled = whole.scaled
-        self.layers = nn.Sequential(
-            whole.network.conv_stem, whole.network.bn1, *whole.network.blocks[:GROUPS]
-        )
+        self.stem = nn.Sequential(whole.network.conv_stem, whole.network.bn1)
+        self.groups = nn.Sequential(*whole.network.blocks[:GROUPS])
         self.eval().requires_grad_(requires_grad=False)
 
-    def forward(self, squares: Tensor) -> Tensor:
-        """Maps of uint8 squares."""
-        maps: Tensor = self.layers(self.scaled(squares))
-        return maps
+    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps of uint8 squares, and the look `[batch, 320]`: moments of every group's maps."""
+        maps: Tensor = self.stem(self.scaled(squares))
+        look: list[Tensor] = []
+        for group in self.groups:
+            maps = group(maps)
+            look += moments(maps)
+        return maps, torch.cat(look, dim=1)
+
+
+def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, `[batch, channels]` each."""
+    mean = maps.mean(dim=(2, 3))
+    variance = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3))
+    return mean, (variance + 1e-6).sqrt()
 
 
 class GateHead(nn.Module):
@@ -72,27 +82,25 @@ class GateHead(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Logits `[batch, 7]`, see `ANSWERS`."""
         placed = functional.avg_pool2d(self.narrow(maps), maps.shape[-1] // _CELLS).flatten(1)
-        mean = maps.mean(dim=(2, 3))
-        spread = (maps - mean[:, :, None, None]).square().mean(dim=(2, 3)).add(1e-6).sqrt()
-        logits: Tensor = self.answer(torch.cat([placed, mean, spread], dim=1))
+        logits: Tensor = self.answer(torch.cat([placed, *moments(maps)], dim=1))
         return logits
 
 
 class GateNetwork(nn.Module):
-    """Trunk and head: uint8 squares `[batch, 1, 128, 128]` to logits `[batch, 7]`."""
+    """Trunk and head: uint8 squares `[batch, 1, 128, 128]` to logits and look."""
 
     def __init__(self, trunk: GateTrunk, head: GateHead) -> None:
         super().__init__()
         self.trunk, self.head = trunk, head
 
-    def forward(self, squares: Tensor) -> Tensor:
-        """Logits, see `ANSWERS`."""
-        logits: Tensor = self.head(self.trunk(squares))
-        return logits
+    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits `[batch, 7]`, see `ANSWERS`, and the look `[batch, 320]`."""
+        maps, look = self.trunk(squares)
+        return self.head(maps), look
 
 
 def gate_onnx(network: GateNetwork) -> bytes:
-    """The network as ONNX, the batch free: `squares` in, `answers` out.
+    """The network as ONNX, the batch free: `squares` in, `answers` and `look` out.
 
     Raises:
         ExportError: torch gave nothing.
@@ -105,7 +113,7 @@ def gate_onnx(network: GateNetwork) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network, (example,), dynamo=True, verbose=False, input_names=["squares"],
-            output_names=["answers"], dynamic_shapes=({0: batch},),
+            output_names=["answers", "look"], dynamic_shapes=({0: batch},),
         )  # fmt: skip
     if program is None:
         raise ExportError("torch gave no ONNX program for the gate. Report this.")

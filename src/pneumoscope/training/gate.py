@@ -37,8 +37,8 @@ class GateLearning:
         seed: Of weights and order.
     """
 
-    steps: int = 1500
-    batch: int = 256
+    steps: int = 1200
+    batch: int = 192
     rate: float = 2e-3
     decay: float = 5e-2
     average: float = 0.99

@@ -122,12 +122,19 @@ def assessed(inquiry: Inquiry, settings: EvaluateRecipe, *, split: str, data: st
         conditions=evidence.conditions,
         sources=evidence.sources,
         saliency=evidence.saliency,
-        gate=gate_answers(
-            predictor, inquiry.pixels, inquiry.rows, inquiry.answered, reporter=inquiry.reporter
-        ),
+        gate=gate_answers(predictor, inquiry.pixels, inquiry.answered, reporter=inquiry.reporter),
     )
     rules = rules_of(bundle, settings, seed=inquiry.seed)
-    return measure(tables, rules, split=split, model_id=predictor.model_id, data=data)
+    found = measure(tables, rules, split=split, model_id=predictor.model_id, data=data)
+    _tell_familiarity(found, inquiry.reporter)
+    return found
+
+
+def _tell_familiarity(found: Assessed, reporter: Reporter) -> None:
+    """The batch's familiarity, as a warning where the images come from elsewhere."""
+    gate = found.assessment.get("gate")
+    if isinstance(gate, dict) and gate["statement"]:
+        (reporter.warn if gate["shifted"] else reporter.say)(gate["statement"])
 
 
 def _some(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:

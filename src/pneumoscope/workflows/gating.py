@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pneumoscope.bundle.archive import FAMILIAR, GATE, Bundle
-from pneumoscope.bundle.gate.familiarity import Familiarity, Features, stacked
+from pneumoscope.bundle.gate.familiarity import Familiarity, Features
 from pneumoscope.bundle.gate.gate import Gate
 from pneumoscope.bundle.gate.network import packaged_gate
 from pneumoscope.bundle.gate.settings import (
@@ -24,7 +25,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.types import IntArray
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import usable
-from pneumoscope.workflows.answering import BATCH, Answered
+from pneumoscope.workflows.answering import BATCH, Answered, predict_rows
 from pneumoscope.workflows.prepare import Prepared
 
 
@@ -45,14 +46,18 @@ def with_gate(
     settings = _settings(recipe)
     bundle = bundle.revised(gate=settings.model_dump(mode="json"))
     predictor = Predictor(bundle.with_file(GATE, packaged_gate()))
+    gate, pixels = _gate_of(predictor), prepared.pixels
     training = _remembered(prepared.catalogue, recipe)
-    seen = _features(predictor, prepared.pixels, training["image_id"].to_list(), reporter)
-    held = answered.table.sort("image_id")
-    calibration = _with_looks(predictor, prepared.pixels, held, answered, reporter)
+    seen = _answer(predictor, pixels, training, reporter, "Remembering")
+    # Nothing was fitted to validation images: with them the quantile is half as uncertain.
+    validation = usable(prepared.catalogue).filter(pl.col("split") == "validation")
+    more = _answer(predictor, pixels, validation, reporter, "Comparing")
+    held = pl.concat([answered.table, more.table], how="diagonal").sort("image_id")
+    whole = Answered(held, answered.embeddings | more.embeddings)
     known = Familiarity.fit(
-        seen,
-        _codes(training, predictor),
-        calibration,
+        _features(gate, pixels, seen, reporter),
+        _codes(seen.table, predictor),
+        _features(gate, pixels, whole, reporter),
         _answers(held, predictor),
         labels=len(predictor.labels),
     )
@@ -62,7 +67,6 @@ def with_gate(
 def gate_answers(
     predictor: Predictor,
     pixels: PixelCache,
-    rows: pl.DataFrame,
     answered: Answered,
     *,
     reporter: Reporter,
@@ -74,7 +78,6 @@ def gate_answers(
     Args:
         predictor: Of the bundle.
         pixels: Holds the canvases.
-        rows: Catalogue rows of the images.
         answered: Their answers.
         reporter: Shown how far it is.
     """
@@ -85,8 +88,7 @@ def gate_answers(
     ids = table["image_id"].to_list()
     looked = _looks(gate, pixels, ids, reporter)
     answers = _answers(table, predictor)
-    embeddings = np.stack([answered.embeddings[image_id] for image_id in ids])
-    stages = gate.after(Features(embeddings, looked.look), answers)
+    stages = gate.after(Features(_embeddings(ids, answered), looked.look), answers)
     familiar = [None if stage is None else stage.score for stage in stages]
     unfamiliar = [stage is not None and stage.outcome == "warned" for stage in stages]
     return pl.DataFrame(
@@ -106,7 +108,7 @@ def gate_answers(
 class _Looked:
     """Looks `[image, features]`, and whether the gate would have refused each image."""
 
-    look: np.ndarray
+    look: NDArray[np.float32]
     refused: list[bool]
 
 
@@ -116,9 +118,7 @@ def _settings(recipe: Recipe) -> GateSettings:
     return GateSettings(
         modality=ModalitySettings() if whole else None,
         quality=QualitySettings() if whole else None,
-        familiarity=FamiliaritySettings(
-            level=recipe.gate.level, unfamiliar=recipe.gate.unfamiliar
-        ),
+        familiarity=FamiliaritySettings(level=recipe.gate.level, unfamiliar=recipe.gate.unfamiliar),
     )
 
 
@@ -130,29 +130,24 @@ def _remembered(catalogue: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return rows.filter(pl.col("image_id").is_in(kept)).sort("image_id")
 
 
-def _features(
-    predictor: Predictor, pixels: PixelCache, ids: list[str], reporter: Reporter
-) -> Features:
-    gate = _gate_of(predictor)
-    parts = [
-        Features(predictor.infer(canvases).embedding, gate.look(canvases).look)
-        for _, canvases in reporter.track(
-            pixels.batches(ids, BATCH), "Remembering what is familiar:", -(-len(ids) // BATCH)
-        )
-    ]
-    return stacked(parts)
+def _answer(
+    predictor: Predictor, pixels: PixelCache, rows: pl.DataFrame, reporter: Reporter, what: str
+) -> Answered:
+    """The answers for catalogue rows, which may be none."""
+    ordered = rows.sort("image_id")
+    if ordered.is_empty():
+        return Answered(pl.DataFrame(), {})
+    return predict_rows(predictor, pixels, ordered, reporter=reporter, what=what)
 
 
-def _with_looks(
-    predictor: Predictor,
-    pixels: PixelCache,
-    table: pl.DataFrame,
-    answered: Answered,
-    reporter: Reporter,
-) -> Features:
-    ids = table["image_id"].to_list()
-    looked = _looks(_gate_of(predictor), pixels, ids, reporter)
-    return Features(np.stack([answered.embeddings[image_id] for image_id in ids]), looked.look)
+def _features(gate: Gate, pixels: PixelCache, answered: Answered, reporter: Reporter) -> Features:
+    """Of the images of a predictions table, in its order."""
+    ids = answered.table["image_id"].to_list()
+    return Features(_embeddings(ids, answered), _looks(gate, pixels, ids, reporter).look)
+
+
+def _embeddings(ids: list[str], answered: Answered) -> NDArray[np.float32]:
+    return np.stack([answered.embeddings[image_id] for image_id in ids])
 
 
 def _looks(gate: Gate, pixels: PixelCache, ids: list[str], reporter: Reporter) -> _Looked:

@@ -98,7 +98,8 @@ class Space:
         projected = standard @ self.axes
         left = np.einsum("ij,ij->i", standard, standard)
         left -= np.einsum("ij,ij->i", projected, projected)
-        return projected @ self.within, np.sqrt(np.maximum(left, 0))
+        rest: NDArray[np.float32] = np.sqrt(np.maximum(left, 0))
+        return np.asarray(projected @ self.within, np.float32), rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +141,8 @@ class Familiarity:
             answers: `[image]`, index of the label that the model gives each.
             labels: How many there are.
         """
-        spaces = tuple(
-            Space.fit(getattr(training, kind), truth, labels=labels) for kind in KINDS
-        )
-        known = np.concatenate([s.place(getattr(training, k))[0] for s, k in zip(spaces, KINDS)], 1)
+        spaces = tuple(Space.fit(getattr(training, kind), truth, labels=labels) for kind in KINDS)
+        known = _placed(spaces, training)[0]
         plain = cls(
             spaces, _halved(known), np.zeros(_DISTANCES, np.float32),
             np.ones(_DISTANCES, np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64),
@@ -191,13 +190,12 @@ class Familiarity:
 
     def _distances(self, features: Features, answers: IntArray) -> NDArray[np.float64]:
         """`[image, distance]` logarithms of the distances."""
-        columns, places = [], []
-        for space, kind in zip(self.spaces, KINDS, strict=True):
-            placed, left = space.place(getattr(features, kind))
-            off = placed - space.labels[answers]
-            columns += [np.sqrt(np.einsum("ij,ij->i", off, off)), left]
-            places.append(placed)
-        columns.append(_neighbour_distance(np.concatenate(places, axis=1), self.known))
+        places, left = _placed(self.spaces, features)
+        means = np.concatenate([space.labels for space in self.spaces], axis=1)
+        off = (places - means[answers]) ** 2
+        edges = np.cumsum([0, *(space.labels.shape[1] for space in self.spaces)])[:-1]
+        columns = [*np.sqrt(np.add.reduceat(off, edges, axis=1)).T, *left]
+        columns.append(_neighbour_distance(places, self.known))
         return np.log(np.maximum(np.stack(columns, axis=1).astype(np.float64), 1e-6))
 
     def to_bytes(self) -> bytes:
@@ -238,6 +236,8 @@ class Familiarity:
         if not fits:
             shapes = {name: list(array.shape) for name, array in plain.items()}
             raise _refused(f"shapes {shapes} do not fit one another")
+        if not all(np.isfinite(plain[name]).all() for name in ("centre", "spread", "far")):
+            raise _refused("distances are not finite")
         return cls(spaces, **plain)  # type: ignore[arg-type]
 
 
@@ -275,6 +275,14 @@ def _array(
 
 def _refused(why: str) -> BundleError:
     return BundleError(f"gate.safetensors: {why}. Export the bundle again.")
+
+
+def _placed(
+    spaces: Sequence[Space], features: Features
+) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    """Places in all spaces side by side, and what each space leaves out."""
+    found = [s.place(getattr(features, kind)) for s, kind in zip(spaces, KINDS, strict=True)]
+    return np.concatenate([place for place, _ in found], axis=1), [left for _, left in found]
 
 
 def _halved(values: FloatArray) -> NDArray[np.float32]:
@@ -322,8 +330,3 @@ def _neighbour_distance(
     count = min(_NEIGHBOURS, len(known))
     nearest = np.partition(np.maximum(squared, 0), count - 1, axis=1)[:, :count]
     return np.asarray(np.sqrt(nearest).mean(axis=1))
-
-
-def stacked(parts: Sequence[Features]) -> Features:
-    """Features of several batches in a row."""
-    return Features(*(np.concatenate([getattr(p, kind) for p in parts]) for kind in KINDS))

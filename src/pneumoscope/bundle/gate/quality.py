@@ -55,9 +55,9 @@ def faults(
         yield Fault("turned", f"is {_TURNS[turn]}. Turn it back", sure)
     if cut >= settings.cut_off:
         yield Fault("cut_off", "may be cut off: part of the lungs is missing", certain=False)
-    if turn == 0 and mediastinum_contrast(thumbnail(seen)[None])[0] < settings.lateral:
-        if inverted < settings.inverted:
-            yield Fault("lateral", "shows no two lungs side by side: a lateral view?", False)
+    usual = turn == 0 and inverted < settings.inverted
+    if usual and _contrast(seen) < settings.lateral:
+        yield Fault("lateral", "shows no two lungs side by side: a lateral view?", certain=False)
 
 
 def quality_stage(
@@ -70,6 +70,10 @@ def quality_stage(
     refused = any(fault.certain for fault in found)
     reasons = "; ".join(fault.reason for fault in found)
     return GateStage("refused" if refused else "warned", reason=reasons)
+
+
+def _contrast(seen: Canvas) -> float:
+    return float(mediastinum_contrast(thumbnail(seen)[None].astype(np.float32))[0])
 
 
 def _sigmoid(logit: np.float32) -> float:

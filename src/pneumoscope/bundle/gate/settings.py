@@ -16,18 +16,18 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 class ModalitySettings(Part):
     """Probabilities of being a chest radiograph below which an image is refused, or warned of."""
 
-    refuse: Chance = 0.05
-    warn: Chance = 0.5
+    refuse: Chance = 0.5
+    warn: Chance = 0.9
 
 
 class QualitySettings(Part):
     """From which probability a fault is warned of, and from which the image is refused for it."""
 
-    inverted: Chance = 0.8
+    inverted: Chance = 0.5
     inverted_refuse: Chance = 0.99
     turned: Chance = 0.8
     turned_refuse: Chance = 0.99
-    cut_off: Chance = 0.9
+    cut_off: Chance = 0.8
     lateral: float = 0.25
     """Below this contrast of the middle with both sides, see `imaging.thumbnail`."""
 
@@ -35,7 +35,7 @@ class QualitySettings(Part):
 class FamiliaritySettings(Part):
     """When an image is unlike the training images, and what follows."""
 
-    level: Chance = 0.01
+    level: Chance = 0.015
     """Share of the images of the calibration split that would be called unfamiliar too."""
     unfamiliar: Literal["mark", "abstain"] = "mark"
 

@@ -60,7 +60,7 @@ class GateRecipe(Section):
     """Whether the bundle has a gate at all."""
     unfamiliar: Literal["mark", "abstain"] = "mark"
     """What becomes of an image unlike the training images: answered with a warning, or not."""
-    level: Fraction = 0.01
+    level: Fraction = 0.015
     """Share of images of the same population that is called unfamiliar."""
     images: Annotated[int, Field(ge=50, le=2000)] = 1000
     """Training images at most that are remembered to be compared with."""

@@ -74,7 +74,7 @@ def test_the_score_falls_as_the_distance_grows(known: Familiarity) -> None:
 def test_another_answer_is_another_comparison(known: Familiarity) -> None:
     features, truth = drawn(500, 6)
     right, wrong = known.scores(features, truth), known.scores(features, 1 - truth)
-    assert np.mean(wrong) < 0.8 * np.mean(right)
+    assert np.mean(wrong) < np.mean(right) - 0.05
 
 
 def test_few_calibration_images_cannot_show_a_small_share() -> None:
@@ -84,7 +84,7 @@ def test_few_calibration_images_cannot_show_a_small_share() -> None:
     assert few.least(0, 0.01) == pytest.approx(1 / 21)
     assert few.least(0, 0.2) == 0.2
     far = few.scores(*drawn(50, 2, shift=30.0))
-    assert (far == pytest.approx(1 / 21)).all()
+    np.testing.assert_allclose(far, 1 / 21)
 
 
 def test_an_answer_with_enough_images_is_compared_with_its_own(known: Familiarity) -> None:

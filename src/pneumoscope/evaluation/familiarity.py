@@ -109,4 +109,4 @@ def summarise_gate(table: pl.DataFrame, *, confidence_level: float) -> dict[str,
 def _percent(share: float) -> str:
     """Whole percent, or tenths where they matter."""
     value = 100 * share
-    return f"{value:.0f} %" if 5 <= value <= 95 or value in (0, 100) else f"{value:.1f} %"
+    return f"{value:.0f} %" if 5 <= value <= 95 else f"{round(value, 1):g} %"

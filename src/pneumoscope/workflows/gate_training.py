@@ -118,7 +118,9 @@ def train_gate(
         head = fit_head(maps, targets, _weights(groups), how, reporter=shown)
         content = gate_onnx(GateNetwork(trunk, head))
         write_bytes(stage / NETWORK, content)
-        measured = measure_gate(content, pictures, seed=seed, reporter=shown)
+        measured = measure_gate(
+            content, pictures, decoys=min(decoys, _HELD_DECOYS), seed=seed, reporter=shown
+        )
         figures = {
             "sha256": sha256(content), "bytes": len(content), **measured,
             "learning": asdict(how), "views": dict(views), "decoys": decoys,
@@ -133,6 +135,7 @@ def measure_gate(
     network: bytes,
     pictures: Sequence[GatePicture],
     *,
+    decoys: int = _HELD_DECOYS,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> dict[str, object]:
@@ -145,6 +148,7 @@ def measure_gate(
     Args:
         network: `gate.onnx`.
         pictures: All of them; only the held ones are read.
+        decoys: Drawn of each kind.
         seed: Of the drawn decoys.
         reporter: Shown the progress.
     """
@@ -160,7 +164,7 @@ def measure_gate(
             continue
         canvases.setdefault(one.group, []).append(canvas)
     for kind in DECOYS:
-        drawn = (draw_decoy(kind, seed=seed + 10**6 + at) for at in range(_HELD_DECOYS))
+        drawn = (draw_decoy(kind, seed=seed + 10**6 + at) for at in range(decoys))
         canvases.setdefault("decoy", []).extend(drawn)
     answers = {group: _answered(looker, found) for group, found in canvases.items()}
     return {"groups": {g: _group(canvases[g], answers[g]) for g in sorted(answers)},

@@ -105,6 +105,19 @@ def gate_onnx(network: GateNetwork) -> bytes:
     Raises:
         ExportError: torch gave nothing.
     """
+    return _exported(network, ("answers", "look"))
+
+
+def trunk_onnx(trunk: GateTrunk) -> bytes:
+    """The trunk as ONNX, which runs several times as fast: `squares` in, `maps` and `look` out.
+
+    Raises:
+        ExportError: torch gave nothing.
+    """
+    return _exported(trunk, ("maps", "look"))
+
+
+def _exported(network: nn.Module, outputs: tuple[str, str]) -> bytes:
     network = network.eval()
     example = torch.zeros(2, 1, SQUARE, SQUARE, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=4096)
@@ -113,7 +126,7 @@ def gate_onnx(network: GateNetwork) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network, (example,), dynamo=True, verbose=False, input_names=["squares"],
-            output_names=["answers", "look"], dynamic_shapes=({0: batch},),
+            output_names=list(outputs), dynamic_shapes=({0: batch},),
         )  # fmt: skip
     if program is None:
         raise ExportError("torch gave no ONNX program for the gate. Report this.")

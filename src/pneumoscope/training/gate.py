@@ -37,7 +37,7 @@ class GateLearning:
         seed: Of weights and order.
     """
 
-    steps: int = 1200
+    steps: int = 900
     batch: int = 192
     rate: float = 2e-3
     decay: float = 5e-2

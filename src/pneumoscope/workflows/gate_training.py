@@ -15,6 +15,7 @@ from pneumoscope.bundle.gate.modality import chest_probability
 from pneumoscope.bundle.gate.network import Looker, seen_part
 from pneumoscope.bundle.gate.quality import faults
 from pneumoscope.bundle.gate.settings import ModalitySettings, QualitySettings
+from pneumoscope.bundle.runtimes import open_runtime
 from pneumoscope.core.errors import RadiographError
 from pneumoscope.core.files import sha256, staged_folder, write_bytes, write_text
 from pneumoscope.core.progress import Reporter, Silent
@@ -31,7 +32,7 @@ from pneumoscope.imaging.lungs import lung_mask
 from pneumoscope.imaging.preprocess import Preprocess, to_uint8
 from pneumoscope.imaging.radiograph import read_radiograph
 from pneumoscope.imaging.thumbnail import square
-from pneumoscope.models.gate import GateNetwork, GateTrunk, gate_onnx
+from pneumoscope.models.gate import GateNetwork, GateTrunk, gate_onnx, trunk_onnx
 from pneumoscope.training.gate import UNKNOWN, GateLearning, GateTargets, fit_head
 
 NETWORK, FIGURES = "gate.onnx", "gate.json"
@@ -251,17 +252,15 @@ def _mapped(
     trunk: GateTrunk, squares: Iterator[_Square]
 ) -> tuple[NDArray[np.float16], GateTargets, list[str]]:
     """Maps of the views `[view, channels, rows, columns]`, what is known of them, their groups."""
-    import torch
-
+    runtime = open_runtime(trunk_onnx(trunk), file=NETWORK)
     maps: list[NDArray[np.float16]] = []
     waiting: list[_Square] = []
     known: list[tuple[int, int, int, int]] = []
     groups: list[str] = []
 
     def run() -> None:
-        batch = torch.from_numpy(np.stack([one.square for one in waiting])[:, None])
-        with torch.inference_mode():
-            maps.append(trunk(batch)[0].numpy().astype(np.float16))
+        batch = np.stack([one.square for one in waiting])[:, None]
+        maps.append(runtime.arrays(batch, "squares", ("maps",))[0].astype(np.float16))
         waiting.clear()
 
     for one in squares:

@@ -41,13 +41,14 @@ def chests(count: int, *, size: int = 224) -> list[Canvas]:
     return [draw_phantom(seed=FRESH + n, label=LABELS[n % 2], size=size) for n in range(count)]
 
 
-def answers_of(looker: Looker, canvases: list[Canvas]) -> NDArray[np.float32]:
-    return np.concatenate([looker.look(canvas[None, None]).answers for canvas in canvases])
+def looks_of(looker: Looker, canvases: list[Canvas]) -> list[tuple[Canvas, NDArray[np.float32]]]:
+    found = [looker.look(canvas[None, None]) for canvas in canvases]
+    return [(one.squares[0], one.answers[0]) for one in found]
 
 
 def outcomes(looker: Looker, canvases: list[Canvas]) -> list[str]:
     limits = ModalitySettings()
-    return [modality_stage(row, limits).outcome for row in answers_of(looker, canvases)]
+    return [modality_stage(row, limits).outcome for _, row in looks_of(looker, canvases)]
 
 
 @pytest.mark.parametrize("size", [64, 224])
@@ -88,11 +89,10 @@ def test_the_runtimes_agree(looker: Looker) -> None:
 
 
 def found_faults(looker: Looker, canvases: list[Canvas]) -> list[set[str]]:
-    answers = answers_of(looker, canvases)
     settings = QualitySettings()
     return [
-        {fault.kind for fault in faults(canvas, row, settings)}
-        for canvas, row in zip(canvases, answers, strict=True)
+        {fault.kind for fault in faults(canvas, *look, settings)}
+        for canvas, look in zip(canvases, looks_of(looker, canvases), strict=True)
     ]
 
 
@@ -116,8 +116,8 @@ def test_a_turn_is_named_with_its_direction(looker: Looker) -> None:
     canvas = chests(1)[0]
     for quarter, words in ((1, "to the left"), (2, "180 degrees"), (3, "to the right")):
         turned = np.ascontiguousarray(np.rot90(canvas, quarter))
-        row = looker.look(turned[None, None]).answers[0]
-        reason = quality_stage(turned, row, QualitySettings()).reason
+        (look,) = looks_of(looker, [turned])
+        reason = quality_stage(turned, *look, QualitySettings()).reason
         assert reason
         assert words in reason
 
@@ -126,19 +126,22 @@ def test_a_turn_is_named_with_its_direction(looker: Looker) -> None:
 def test_a_blank_picture_is_refused(looker: Looker, level: int) -> None:
     canvas = np.full((224, 224), level, np.uint8)
     assert is_blank(canvas)
-    row = looker.look(canvas[None, None]).answers[0]
-    stage = quality_stage(canvas, row, QualitySettings())
+    (look,) = looks_of(looker, [canvas])
+    stage = quality_stage(canvas, *look, QualitySettings())
     assert (stage.outcome, stage.reason) == ("refused", "is blank")
+    canvas[:, :40] = canvas[:, -40:] = 7  # within letterbox bars
+    assert is_blank(canvas)
+    assert not is_blank(chests(1)[0])
 
 
 def test_only_what_is_certain_is_refused() -> None:
     canvas = chests(1)[0]
     row = np.array([5, 1, -9, 9, -9, -9, -9], np.float32)  # perhaps inverted
-    assert quality_stage(canvas, row, QualitySettings()).outcome == "warned"
+    assert quality_stage(canvas, square(canvas), row, QualitySettings()).outcome == "warned"
     row[1] = 9
-    assert quality_stage(canvas, row, QualitySettings()).outcome == "refused"
+    assert quality_stage(canvas, square(canvas), row, QualitySettings()).outcome == "refused"
     row[2] = 9
-    found = list(faults(canvas, row, QualitySettings()))
+    found = list(faults(canvas, square(canvas), row, QualitySettings()))
     assert [fault.kind for fault in found] == ["inverted", "cut_off"]
     assert found[1] == Fault("cut_off", found[1].reason, certain=False)
 
@@ -261,8 +264,8 @@ def test_a_stage_that_is_switched_off_does_not_look(trained: TrainResult) -> Non
     gate = {**(bundle.spec.gate or {}), "modality": None, "familiarity": None}
     found = Gate.of(bundle.revised(gate=gate))
     assert found is not None
-    canvas = np.zeros((64, 64), np.uint8)
-    verdict = found.before(canvas, np.zeros(7, np.float32))
+    canvases = np.zeros((1, 1, 64, 64), np.uint8)
+    (verdict,) = found.before(canvases, found.look(canvases))
     assert list(verdict.stages) == ["quality"]
     only = replace(bundle, files={k: v for k, v in bundle.files.items() if k != GATE})
     assert Gate.of(only) is None
@@ -275,8 +278,8 @@ def test_no_radiograph_of_other_publishers_is_refused(looker: Looker, data_folde
     canvases = [preprocess.apply(read_radiograph(path))[0] for path in files]
     assert len(canvases) == 40
     assert "refused" not in outcomes(looker, canvases)
-    refused = [
-        quality_stage(canvas, row, QualitySettings()).outcome
-        for canvas, row in zip(canvases, answers_of(looker, canvases), strict=True)
+    found = [
+        quality_stage(canvas, *look, QualitySettings()).outcome
+        for canvas, look in zip(canvases, looks_of(looker, canvases), strict=True)
     ]
-    assert "refused" not in refused
+    assert "refused" not in found

@@ -143,11 +143,9 @@ class Predictor:
         if self.gate is None or not seen:
             return [_Entered(one, GateVerdict(), None, {}) for one in seen]
         start = time.perf_counter()
-        looks = self.gate.look(np.stack([one.canvas for one in seen])[:, None])
-        verdicts = [
-            self.gate.before(one.canvas, answers)
-            for one, answers in zip(seen, looks.answers, strict=True)
-        ]
+        canvases = np.stack([one.canvas for one in seen])[:, None]
+        looks = self.gate.look(canvases)
+        verdicts = self.gate.before(canvases, looks)
         timings = {"gate": since(start) / len(seen)}
         return [
             _Entered(one, verdict, look, timings)

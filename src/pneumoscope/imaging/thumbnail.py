@@ -44,9 +44,10 @@ def square(picture: Canvas) -> Canvas:
 
 
 def is_blank(picture: Canvas) -> bool:
-    """Whether a picture `[height, width]` shows nothing."""
+    """Whether a picture `[height, width]` shows nothing: one grey level, or that within bars."""
     span = int(picture.max()) - int(picture.min())
-    return span < BLANK_RANGE or float(picture.std()) < BLANK_DEVIATION
+    striped = bool((picture == picture[:1]).all() or (picture == picture[:, :1]).all())
+    return span < BLANK_RANGE or striped or float(picture.std()) < BLANK_DEVIATION
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

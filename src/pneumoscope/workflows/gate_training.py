@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundle.gate.modality import chest_probability
-from pneumoscope.bundle.gate.network import Looker, seen_part
+from pneumoscope.bundle.gate.network import Looker, Looks, seen_part
 from pneumoscope.bundle.gate.quality import faults
 from pneumoscope.bundle.gate.settings import ModalitySettings, QualitySettings
 from pneumoscope.bundle.runtimes import open_runtime
@@ -167,23 +167,27 @@ def measure_gate(
     for kind in DECOYS:
         drawn = (draw_decoy(kind, seed=seed + 10**6 + at) for at in range(decoys))
         canvases.setdefault("decoy", []).extend(drawn)
-    answers = {group: _answered(looker, found) for group, found in canvases.items()}
-    return {"groups": {g: _group(canvases[g], answers[g]) for g in sorted(answers)},
-            "modality": _balanced(answers)}  # fmt: skip
+    looks = {group: _looks(looker, found) for group, found in sorted(canvases.items())}
+    return {
+        "groups": {group: _group(canvases[group], found) for group, found in looks.items()},
+        "modality": _balanced({group: found.answers for group, found in looks.items()}),
+    }
 
 
-def _answered(looker: Looker, canvases: Sequence[Canvas]) -> NDArray[np.float32]:
-    return np.concatenate([
-        looker.look(canvas[None, None]).answers for canvas in canvases
-    ])  # fmt: skip
+def _looks(looker: Looker, canvases: Sequence[Canvas]) -> Looks:
+    found = [looker.look(canvas[None, None]) for canvas in canvases]
+    return Looks(*(
+        np.concatenate([getattr(one, name) for one in found])
+        for name in ("answers", "look", "squares")
+    ))  # fmt: skip
 
 
-def _group(canvases: Sequence[Canvas], answers: NDArray[np.float32]) -> dict[str, object]:
-    chances = np.array([chest_probability(row) for row in answers])
+def _group(canvases: Sequence[Canvas], looks: Looks) -> dict[str, object]:
+    chances = np.array([chest_probability(row) for row in looks.answers])
     limits = ModalitySettings()
     kinds: dict[str, list[bool]] = {}
-    for canvas, row in zip(canvases, answers, strict=True):
-        seen = {fault.kind for fault in faults(canvas, row, QualitySettings())}
+    for one in zip(canvases, looks.squares, looks.answers, strict=True):
+        seen = {fault.kind for fault in faults(*one, QualitySettings())}
         for kind in ("blank", "inverted", "turned", "cut_off", "lateral"):
             kinds.setdefault(kind, []).append(kind in seen)
     shares = {
@@ -194,7 +198,7 @@ def _group(canvases: Sequence[Canvas], answers: NDArray[np.float32]) -> dict[str
     rates = {
         name: proportion(hits, np.arange(len(hits))).to_json() for name, hits in shares.items()
     }
-    return {"n_images": len(answers), **rates}
+    return {"n_images": len(chances), **rates}
 
 
 def _balanced(answers: Mapping[str, NDArray[np.float32]]) -> dict[str, object]:

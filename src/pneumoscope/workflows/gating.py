@@ -156,8 +156,7 @@ def _looks(gate: Gate, pixels: PixelCache, ids: list[str], reporter: Reporter) -
     for _, canvases in reporter.track(work, "Passing the gate:", -(-len(ids) // BATCH)):
         found = gate.look(canvases)
         looks.append(found.look)
-        for canvas, answers in zip(canvases[:, 0], found.answers, strict=True):
-            refused.append(gate.before(canvas, answers).refusal is not None)
+        refused += [verdict.refusal is not None for verdict in gate.before(canvases, found)]
     return _Looked(np.concatenate(looks), refused)
 
 

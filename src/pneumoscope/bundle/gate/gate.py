@@ -58,12 +58,16 @@ class Gate:
         """What the gate's network makes of canvases `[batch, 1, size, size]`."""
         return self.looker.look(canvases)
 
-    def before(self, canvas: Canvas, answers: NDArray[np.float32]) -> GateVerdict:
-        """Modality and quality of one image, from its canvas and the logits of its `Looks`."""
+    def before(self, canvases: PixelBatch, looks: Looks) -> list[GateVerdict]:
+        """Modality and quality of each image, before the model is asked."""
+        rows = zip(canvases[:, 0], looks.squares, looks.answers, strict=True)
+        return [self._before(canvas, square, answers) for canvas, square, answers in rows]
+
+    def _before(self, canvas: Canvas, square: Canvas, answers: NDArray[np.float32]) -> GateVerdict:
         modality, quality = self.settings.modality, self.settings.quality
         return GateVerdict(
             modality=None if modality is None else modality_stage(answers, modality),
-            quality=None if quality is None else quality_stage(canvas, answers, quality),
+            quality=None if quality is None else quality_stage(canvas, square, answers, quality),
         )
 
     def after(self, features: Features, answers: IntArray) -> Sequence[GateStage | None]:

@@ -36,10 +36,12 @@ class Looks:
     Attributes:
         answers: `[batch, 7]` logits, see `CHEST` and the other columns.
         look: `[batch, features]`: means and deviations of what its layers see.
+        squares: `[batch, 128, 128]`, what it looked at.
     """
 
     answers: NDArray[np.float32]
     look: NDArray[np.float32]
+    squares: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Looker:
     def look(self, canvases: PixelBatch) -> Looks:
         """What it makes of canvases `[batch, 1, size, size]`."""
         squares = np.stack([square(seen_part(canvas)) for canvas in canvases[:, 0]])
-        return Looks(*self.runtime.arrays(squares[:, None], _GIVEN, _WANTED))
+        answers, look = self.runtime.arrays(squares[:, None], _GIVEN, _WANTED)
+        return Looks(answers, look, squares)
 
 
 def seen_part(canvas: Canvas) -> Canvas:
@@ -69,6 +72,9 @@ def seen_part(canvas: Canvas) -> Canvas:
 
     A canvas that would lose more than three quarters of a side stays whole.
     """
+    sides = canvas[0], canvas[-1], canvas[:, 0], canvas[:, -1]
+    if all(side.min() != side.max() for side in sides):
+        return canvas
     rows = np.flatnonzero(canvas.min(axis=1) != canvas.max(axis=1))
     columns = np.flatnonzero(canvas.min(axis=0) != canvas.max(axis=0))
     if 4 * len(rows) < len(canvas) or 4 * len(columns) < len(canvas):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.bundle.gate.network import CUT_OFF, INVERTED, TURNED, seen_part
+from pneumoscope.bundle.gate.network import CUT_OFF, INVERTED, TURNED
 from pneumoscope.bundle.gate.settings import QualitySettings
 from pneumoscope.bundle.prediction import GateStage
 from pneumoscope.core.types import Canvas, FloatArray
@@ -37,11 +37,17 @@ class Fault(NamedTuple):
 
 
 def faults(
-    canvas: Canvas, answers: NDArray[np.float32], settings: QualitySettings
+    canvas: Canvas, square: Canvas, answers: NDArray[np.float32], settings: QualitySettings
 ) -> Iterator[Fault]:
-    """What is wrong with one image, from its canvas and the gate's logits `[7]`."""
-    seen = seen_part(canvas)
-    if is_blank(seen):
+    """What is wrong with one image.
+
+    Args:
+        canvas: Of the image.
+        square: What the gate's network saw of it, see `imaging.thumbnail.square`.
+        answers: The network's logits `[7]`.
+        settings: From which probability there is a fault.
+    """
+    if is_blank(canvas):
         yield Fault("blank", "is blank", certain=True)
         return
     inverted, cut = (float(_sigmoid(answers[at])) for at in (INVERTED, CUT_OFF))
@@ -56,15 +62,15 @@ def faults(
     if cut >= settings.cut_off:
         yield Fault("cut_off", "may be cut off: part of the lungs is missing", certain=False)
     usual = turn == 0 and inverted < settings.inverted
-    if usual and _contrast(seen) < settings.lateral:
+    if usual and _contrast(square) < settings.lateral:
         yield Fault("lateral", "shows no two lungs side by side: a lateral view?", certain=False)
 
 
 def quality_stage(
-    canvas: Canvas, answers: NDArray[np.float32], settings: QualitySettings
+    canvas: Canvas, square: Canvas, answers: NDArray[np.float32], settings: QualitySettings
 ) -> GateStage:
-    """What stage 2 says of one image; it has no score."""
-    found = list(faults(canvas, answers, settings))
+    """What stage 2 says of one image, see `faults`; it has no score."""
+    found = list(faults(canvas, square, answers, settings))
     if not found:
         return GateStage("passed")
     refused = any(fault.certain for fault in found)
@@ -72,8 +78,8 @@ def quality_stage(
     return GateStage("refused" if refused else "warned", reason=reasons)
 
 
-def _contrast(seen: Canvas) -> float:
-    return float(mediastinum_contrast(thumbnail(seen)[None].astype(np.float32))[0])
+def _contrast(square: Canvas) -> float:
+    return float(mediastinum_contrast(thumbnail(square)[None].astype(np.float32))[0])
 
 
 def _sigmoid(logit: np.float32) -> float:

@@ -16,7 +16,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 class ModalitySettings(Part):
     """Probabilities of being a chest radiograph below which an image is refused, or warned of."""
 
-    refuse: Chance = 0.5
+    refuse: Chance = 0.6
     warn: Chance = 0.9
 
 

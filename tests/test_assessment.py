@@ -23,7 +23,8 @@ from pneumoscope.workflows.results import TrainResult
 
 SECTIONS = {
     "rules", "calibration", "operating_points", "label_sets", "selective", "subgroups",
-    "decision_curves", "shift", "conditions", "corruptions", "sources", "saliency", "verdict",
+    "decision_curves", "shift", "conditions", "corruptions", "sources", "saliency", "gate",
+    "verdict",
 }  # fmt: skip
 
 

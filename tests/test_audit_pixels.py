@@ -24,6 +24,7 @@ from pneumoscope.data.cache import PixelCache, SegmentWriter
 from pneumoscope.data.catalogue import SCHEMA
 from pneumoscope.data.phantoms import draw_phantom
 from pneumoscope.imaging.preprocess import Preprocess
+from pneumoscope.imaging.thumbnail import thumbnail
 
 SIDE = 64
 
@@ -154,7 +155,7 @@ def test_margins_are_cut_from_thumbnails() -> None:
     canvas = chests()[0]
     framed = np.zeros((SIDE + 40, SIDE + 20), np.uint8)
     framed[30 : 30 + SIDE, 12 : 12 + SIDE] = np.maximum(canvas, 20)
-    difference = statistics.thumbnail(framed).astype(int) - statistics.thumbnail(canvas)
+    difference = thumbnail(framed).astype(int) - thumbnail(canvas)
     assert np.abs(difference).mean() < 8
 
 

@@ -17,7 +17,9 @@ from pneumoscope.bundle import export
 from pneumoscope.bundle.archive import (
     CARD,
     FILES,
+    GATE,
     ONNX,
+    OPTIONAL,
     SEAL,
     SPEC,
     WEIGHTS,
@@ -35,6 +37,8 @@ from pneumoscope.models import checkpoint
 from pneumoscope.models.classifier import evaluating, rebuild_classifier
 from pneumoscope.workflows.results import TrainResult
 
+ALL = (*FILES, *OPTIONAL)
+
 
 @pytest.fixture
 def folder(trained: TrainResult, tmp_path: Path) -> Path:
@@ -50,7 +54,7 @@ def zipped(folder: Path, inside: str = "") -> Path:
 
 
 def test_a_bundle_is_complete_and_verified(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == {SPEC, SEAL, *FILES}
+    assert {path.name for path in folder.iterdir()} == {SPEC, SEAL, *ALL}
     bundle = open_bundle(folder)
     assert bundle.spec.labels == ("NORMAL", "PNEUMONIA")
     assert bundle.spec.parity.logits <= export.LOGIT_TOLERANCE
@@ -89,7 +93,41 @@ def test_the_model_id_is_of_the_answers_not_of_the_card(folder: Path) -> None:
     assert bundle.revised(temperature=9.0).model_id != bundle.model_id
 
 
-@pytest.mark.parametrize("name", [SPEC, SEAL, *FILES])
+def test_the_model_id_is_of_the_gate_too(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    for name in OPTIONAL:
+        assert bundle.with_file(name, b"other").model_id != bundle.model_id
+    assert bundle.revised(gate=None).model_id != bundle.model_id
+
+
+def test_a_bundle_from_before_there_was_a_gate_answers_without(
+    folder: Path, phantoms: Path
+) -> None:
+    spec = json.loads((folder / SPEC).read_bytes()) | {"gate": None}
+    spec["files"] = {name: sha256((folder / name).read_bytes()) for name in FILES}
+    for name in OPTIONAL:
+        (folder / name).unlink()
+    (folder / SPEC).write_text(json.dumps(spec))
+    (folder / SEAL).write_text(f"{sha256((folder / SPEC).read_bytes())}  {SPEC}\n")
+    predictor = Predictor.open(folder)
+    answer = predictor.predict(next((phantoms / "NORMAL").iterdir()))
+    assert predictor.gate is None
+    assert answer.gate is None
+    assert answer.gate_score is None
+    assert answer.familiarity is None
+    assert answer.probabilities
+
+
+def test_a_file_of_the_gate_that_nobody_vouches_for_is_refused(folder: Path) -> None:
+    spec = json.loads((folder / SPEC).read_bytes())
+    del spec["files"][GATE]
+    (folder / SPEC).write_text(json.dumps(spec))
+    (folder / SEAL).write_text(f"{sha256((folder / SPEC).read_bytes())}  {SPEC}\n")
+    with pytest.raises(BundleError, match=f"{GATE} was changed after export"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("name", [SPEC, SEAL, *ALL])
 @pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
 def test_one_changed_byte_is_refused(folder: Path, name: str, place: float) -> None:
     content = bytearray((folder / name).read_bytes())
@@ -101,7 +139,7 @@ def test_one_changed_byte_is_refused(folder: Path, name: str, place: float) -> N
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [SPEC, SEAL, *FILES])
+@pytest.mark.parametrize("name", [SPEC, SEAL, *ALL])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing"):
@@ -112,7 +150,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 def reseal(folder: Path) -> None:
     spec = json.loads((folder / SPEC).read_bytes())
-    spec["files"] = {name: sha256((folder / name).read_bytes()) for name in FILES}
+    spec["files"] = {name: sha256((folder / name).read_bytes()) for name in ALL}
     (folder / SPEC).write_text(json.dumps(spec))
     (folder / SEAL).write_text(f"{sha256((folder / SPEC).read_bytes())}  {SPEC}\n")
 
@@ -318,7 +356,7 @@ def test_saliency_lies_where_the_evidence_is(trained: TrainResult, tmp_path: Pat
     """A tall picture with all structure in one corner: the map's weight lies in that corner."""
     from PIL import Image
 
-    predictor = Predictor.open(trained.bundle)
+    predictor = Predictor.open(trained.bundle, gated=False)  # it is no chest
     pixels = np.zeros((300, 180), np.uint8)
     pixels[:90, :90] = np.random.default_rng(1).integers(0, 256, (90, 90), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "tall.png")

@@ -104,7 +104,8 @@ def test_sections_come_in_order_and_the_notice_first() -> None:
     assert re.findall(r"^## (.+)$", card, re.MULTILINE) == [
         "What it is", "Verdict", "Intended use and limits", "Training data", "How it was trained",
         "Performance", "Calibration", "Operating points", "Label sets and abstention",
-        "Shortcuts and sources", "How to use", "Provenance",
+        "Shortcuts and sources", "Gate",
+        "How to use", "Provenance",
     ]  # fmt: skip
     heading = card.index("# pneumonia-lite0")
     assert card[heading:].startswith(
@@ -310,3 +311,18 @@ def test_markdown_is_escaped(text: str, escaped: str) -> None:
 )
 def test_code_spans_hold_anything(text: str, code: str) -> None:
     assert markdown_code(text) == code
+
+
+def test_the_card_says_what_the_gate_does_and_what_it_cannot() -> None:
+    settings = {
+        "modality": {"refuse": 0.5, "warn": 0.9},
+        "quality": {"lateral": 0.25},
+        "familiarity": {"level": 0.015, "unfamiliar": "abstain"},
+    }
+    text = render_model_card(replace(_card(), gate=settings))
+    assert "Refused below a probability of 0.500" in text
+    assert "is not answered; so are about 1.5 %" in text
+    assert "not other diseases" in text
+    assert "this bundle has none" in render_model_card(_card())
+    partly = render_model_card(replace(_card(), gate={**settings, "modality": None}))
+    assert "Modality: not looked at" in partly.replace("\\", "")

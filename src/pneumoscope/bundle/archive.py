@@ -21,11 +21,14 @@ from pneumoscope.core.errors import BundleError, ExportError
 from pneumoscope.core.files import is_there, sha256, staged_folder, write_bytes, write_text
 from pneumoscope.evaluation.calibrator import Calibrator, temperature_calibrator
 
-SPEC, SEAL, ONNX, WEIGHTS, REFERENCE, CARD = (
+SPEC, SEAL, ONNX, WEIGHTS, REFERENCE, CARD, GATE, FAMILIAR = (
     "bundle.json", "bundle.sha256", "model.onnx", "model.safetensors", "reference.safetensors",
-    "model_card.md",
+    "model_card.md", "gate.onnx", "gate.safetensors",
 )  # fmt: skip
 FILES = (ONNX, WEIGHTS, REFERENCE, CARD)
+OPTIONAL = (GATE, FAMILIAR)
+"""Of the gate; bundles made before there was one have neither. Where the specification names them
+they are as much part of the bundle as the others."""
 
 _DECIDING = (
     "labels", "preprocess", "temperature", "calibrator", "operating_points", "conformal",
@@ -34,7 +37,7 @@ _DECIDING = (
 
 _MAX_BYTES = {
     SPEC: 16 * 2**20, SEAL: 1024, CARD: 2**20, REFERENCE: 2**30, ONNX: 2 * 2**30,
-    WEIGHTS: 2 * 2**30,
+    WEIGHTS: 2 * 2**30, GATE: 16 * 2**20, FAMILIAR: 64 * 2**20,
 }  # fmt: skip
 
 
@@ -55,7 +58,8 @@ class Bundle:
         """16 hexadecimal digits fixed by what decides its answers: never by time or card."""
         deciding = self.spec.model_dump(mode="json", include=set(_DECIDING))
         text = json.dumps(deciding, sort_keys=True)
-        return sha256(f"{text}{self.spec.files[ONNX]}{self.spec.files[WEIGHTS]}".encode())[:16]
+        hashes = [self.spec.files.get(name, "") for name in (ONNX, WEIGHTS, *OPTIONAL)]
+        return sha256(f"{text}{''.join(hashes)}".encode())[:16]
 
     @property
     def calibrator(self) -> Calibrator:
@@ -94,15 +98,15 @@ class Bundle:
         """
         content = to_json(self.spec)
         with staged_folder(folder) as stage:
-            for name in FILES:
-                write_bytes(stage / name, self.files[name])
+            for name, kept in self.files.items():
+                write_bytes(stage / name, kept)
             write_bytes(stage / SPEC, content)
             write_text(stage / SEAL, f"{sha256(content)}  {SPEC}\n")
 
 
 def make_bundle(spec_without_files: dict[str, object], files: Mapping[str, bytes]) -> Bundle:
     """A bundle of these files, their hashes entered in its specification."""
-    hashes = {name: sha256(files[name]) for name in FILES}
+    hashes = {name: sha256(files[name]) for name in _named(files)}
     try:
         spec = BundleSpec.model_validate({**spec_without_files, "files": hashes})
     except ValidationError as error:
@@ -119,7 +123,8 @@ def open_bundle(path: Path) -> Bundle:
         BundleError: not a bundle, a file missing, too large or changed, or of another schema.
     """
     if is_there(path) and path.is_dir():
-        read = {name: _read_file(path, name) for name in (SPEC, SEAL, *FILES)}
+        there = [name for name in OPTIONAL if is_there(path / name)]
+        read = {name: _read_file(path, name) for name in (SPEC, SEAL, *FILES, *there)}
     elif path.is_file():
         read = _read_zip(path)
     else:
@@ -130,16 +135,24 @@ def open_bundle(path: Path) -> Bundle:
     if sealed != [sha256(read[SPEC]), SPEC]:
         raise BundleError(f"{path}: {_changed(SPEC)}")
     spec = from_json(read[SPEC])
-    for name in FILES:
-        if spec.files.get(name) != sha256(read[name]):
+    for name in (*FILES, *OPTIONAL):
+        if name in spec.files and name not in read:
+            raise BundleError(f"{path}: {name} is missing. {_AGAIN}")
+        if name in read and spec.files.get(name) != sha256(read[name]):
             raise BundleError(f"{path}: {_changed(name)}")
-    return Bundle(spec, {name: read[name] for name in FILES})
+    return Bundle(spec, {name: read[name] for name in _named(read)})
+
+
+_AGAIN = "Copy or export the bundle again."
+
+
+def _named(files: Mapping[str, bytes]) -> list[str]:
+    """The names whose hashes a bundle holds: all that have to be, and those that may be."""
+    return [*FILES, *(name for name in OPTIONAL if name in files)]
 
 
 def _changed(name: str) -> str:
-    return (
-        f"{name} was changed after export (its SHA-256 differs). Copy or export the bundle again."
-    )
+    return f"{name} was changed after export (its SHA-256 differs). {_AGAIN}"
 
 
 def _read_file(folder: Path, name: str) -> bytes:
@@ -173,7 +186,8 @@ def _bundle_members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.Z
     for name in (SPEC, SEAL, *FILES):
         if name not in found:
             raise BundleError(f"{path}: {name} is missing, so this is no bundle. Zip its folder.")
-    return {name: found[name] for name in (SPEC, SEAL, *FILES)}
+    may = [name for name in OPTIONAL if name in found]
+    return {name: found[name] for name in (SPEC, SEAL, *FILES, *may)}
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -28,17 +28,11 @@ def check_graph(content: bytes, *, size: int, labels: int) -> None:
         BundleError: the graph is not ONNX, names files, or has other inputs or outputs.
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
-        model = onnx.load_model_from_string(content)
-    except (DecodeError, ValueError) as error:
-        raise BundleError("model.onnx: cannot open it (not ONNX). Export it again.") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
-        raise BundleError("model.onnx: names files outside the bundle. Do not use this bundle.")
-    found = [_shape(value) for value in (*model.graph.input, *model.graph.output)]
-    shapes = {name: shape for name, _, shape in found}
-    kinds = {name: kind for name, kind, _ in found}
+    model = self_contained(content, "model.onnx")
+    found = shapes_of(model)
+    shapes = {name: shape for name, (_, shape) in found.items()}
+    kinds = {name: kind for name, (kind, _) in found.items()}
     fits = (
         set(shapes) == {"pixels", *OUTPUTS}
         and [value.name for value in model.graph.input] == ["pixels"]
@@ -53,6 +47,34 @@ def check_graph(content: bytes, *, size: int, labels: int) -> None:
             f"model.onnx: its inputs and outputs are {shapes}; bundle.json says {labels} labels "
             f"and a canvas of {size}. Export the bundle again."
         )
+
+
+def self_contained(content: bytes, name: str) -> Any:
+    """The ONNX model in `content`, which names no file outside itself.
+
+    Args:
+        content: The file.
+        name: How messages call it.
+
+    Raises:
+        BundleError: it is not ONNX, or names files.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise BundleError(f"{name}: cannot open it (not ONNX). Export it again.") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+        raise BundleError(f"{name}: names files outside the bundle. Do not use this bundle.")
+    return model
+
+
+def shapes_of(model: Any) -> dict[str, tuple[int, list[int]]]:
+    """Type and shape of each input and output of a graph; a free length is 0."""
+    found = [_shape(value) for value in (*model.graph.input, *model.graph.output)]
+    return {name: (kind, shape) for name, kind, shape in found}
 
 
 def _shape(value: Any) -> tuple[str, int, list[int]]:

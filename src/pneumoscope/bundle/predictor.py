@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundle.archive import ONNX, Bundle, open_bundle
 from pneumoscope.bundle.confidence import conformal_at
+from pneumoscope.bundle.gate.familiarity import Features
+from pneumoscope.bundle.gate.gate import Gate
 from pneumoscope.bundle.graph import check_graph
-from pneumoscope.bundle.prediction import PointDecision, Prediction
+from pneumoscope.bundle.prediction import GateVerdict, PointDecision, Prediction
 from pneumoscope.bundle.reading import Reading, Seen, read, since
 from pneumoscope.bundle.runtimes import Outputs, open_runtime
 from pneumoscope.core.files import printable
@@ -37,10 +39,16 @@ class Predictor:
         bundle: A verified bundle.
         runtime: `auto`, `openvino` or `onnxruntime`.
         threads: For one inference; None leaves it to the runtime.
+        gated: Whether images pass the bundle's gate, where it has one.
     """
 
     def __init__(
-        self, bundle: Bundle, *, runtime: str = "auto", threads: int | None = None
+        self,
+        bundle: Bundle,
+        *,
+        runtime: str = "auto",
+        threads: int | None = None,
+        gated: bool = True,
     ) -> None:
         self.bundle = bundle
         check_graph(
@@ -58,15 +66,23 @@ class Predictor:
         self._points = [OperatingPoint.from_json(point) for point in spec.operating_points]
         self._runtime = open_runtime(bundle.files[ONNX], runtime, threads=threads)
         self.runtime = self._runtime.name
+        self.gate = Gate.of(bundle, self.runtime, threads=threads) if gated else None
 
     @classmethod
-    def open(cls, path: Path, *, runtime: str = "auto", threads: int | None = None) -> Predictor:
-        """The predictor of the bundle at `path`.
+    def open(
+        cls,
+        path: Path,
+        *,
+        runtime: str = "auto",
+        threads: int | None = None,
+        gated: bool = True,
+    ) -> Predictor:
+        """The predictor of the bundle at `path`; see the class.
 
         Raises:
             BundleError: the bundle is incomplete or changed.
         """
-        return cls(open_bundle(path), runtime=runtime, threads=threads)
+        return cls(open_bundle(path), runtime=runtime, threads=threads, gated=gated)
 
     def at_confidence(self, confidence_level: float) -> Predictor:
         """The same predictor, its label sets at another confidence level, in (0, 1).
@@ -124,46 +140,88 @@ class Predictor:
         if self.preprocess.recipe.lungs != "off":
             require_mask(self.preprocess.recipe.lungs, None)
         found = {row: reading.seen for row, reading in enumerate(readings) if reading.seen}
-        answers = iter(self._answers(list(found.values()), saliency=saliency))
+        entered = dict(zip(found, self._entered(list(found.values())), strict=True))
+        passed = {row: one for row, one in entered.items() if not one.verdict.refusal}
+        answers = dict(zip(passed, self._answers(list(passed.values()), saliency), strict=True))
         return [
-            self._given(reading, next(answers)) if row in found else self._unread(reading)
+            self._given(reading, answers[row])
+            if row in answers
+            else self._unanswered(reading, entered.get(row))
             for row, reading in enumerate(readings)
         ]
 
-    def _answers(self, seen: Sequence[Seen], *, saliency: bool) -> list[_Answer]:
+    def _entered(self, seen: Sequence[Seen]) -> list[_Entered]:
+        """What the gate says of each before the model is asked; the time is shared evenly."""
+        if self.gate is None or not seen:
+            return [_Entered(one, GateVerdict(), None, {}) for one in seen]
+        start = time.perf_counter()
+        canvases = np.stack([one.canvas for one in seen])[:, None]
+        looks = self.gate.look(canvases)
+        verdicts = self.gate.before(canvases, looks)
+        timings = {"gate": since(start) / len(seen)}
+        return [
+            _Entered(one, verdict, look, timings)
+            for one, verdict, look in zip(seen, verdicts, looks.look, strict=True)
+        ]
+
+    def _answers(self, entered: Sequence[_Entered], saliency: bool) -> list[_Answer]:
         """What the model says of each; the time is shared evenly."""
-        if not seen:
+        if not entered:
             return []
         start = time.perf_counter()
-        outputs = self.infer(np.stack([one.canvas for one in seen])[:, None])
+        outputs = self.infer(np.stack([one.seen.canvas for one in entered])[:, None])
         probabilities = self.probabilities(outputs.logits)
         rules = decided(probabilities, conformal=self._conformal, selective=self._selective)
-        share = since(start) / len(seen)
+        share = since(start) / len(entered)
+        start = time.perf_counter()
+        verdicts = self._verdicts(entered, outputs, probabilities)
+        gate = since(start) / len(entered)
         found = []
-        for row, one in enumerate(seen):
+        for row, one in enumerate(entered):
             start = time.perf_counter()
             chosen = int(probabilities[row].argmax())
-            drawn = one.geometry.restore(outputs.saliency[row, chosen]) if saliency else None
+            drawn = one.seen.geometry.restore(outputs.saliency[row, chosen]) if saliency else None
             timings = {"model": share} | ({"saliency": since(start)} if saliency else {})
-            found.append(_Answer(probabilities[row], rules, row, drawn, timings))
+            if self.gate is not None:
+                timings |= {"gate": one.timings["gate"] + gate}
+            found.append(_Answer(probabilities[row], rules, row, drawn, verdicts[row], timings))
         return found
+
+    def _verdicts(
+        self, entered: Sequence[_Entered], outputs: Outputs, probabilities: NDArray[np.float64]
+    ) -> list[GateVerdict]:
+        """The gate's verdicts, familiarity included, which is of what the model saw and said."""
+        looks = [one.look for one in entered if one.look is not None]
+        if self.gate is None or len(looks) < len(entered):
+            return [one.verdict for one in entered]
+        features = Features(outputs.embedding, np.stack(looks))
+        stages = self.gate.after(features, probabilities.argmax(axis=1))
+        return [
+            replace(one.verdict, familiarity=stage)
+            for one, stage in zip(entered, stages, strict=True)
+        ]
 
     def _given(self, reading: Reading, answer: _Answer) -> Prediction:
         decisions, row = answer.decided, answer.row
-        chosen = int(decisions.answers[row])
-        values = answer.probabilities.tolist()
+        chosen, decision = int(decisions.answers[row]), decisions.decisions[row]
+        values, reason = answer.probabilities.tolist(), decisions.reasons[row]
         sets = decisions.label_sets
         timings = {"read": reading.milliseconds, **answer.timings}
         keeps = answer.saliency is not None and reading.seen is not None
+        familiar = answer.verdict.familiarity
+        if self.gate and self.gate.abstains and familiar and familiar.outcome == "warned":
+            chosen, decision, reason = -1, "abstain", familiar.reason
         return Prediction(
             path=printable(reading.source),
             source=reading.source,
             label=self.labels[chosen] if chosen >= 0 else None,
-            decision=decisions.decisions[row],
-            reason=decisions.reasons[row],
+            decision=decision,
+            reason=reason,
             probabilities=dict(zip(self.labels, values, strict=True)),
             milliseconds=sum(timings.values()),
             model_id=self.model_id,
+            warnings=answer.verdict.warnings,
+            gate=None if self.gate is None else answer.verdict,
             label_set=None if sets is None else self._names(sets[row]),
             points=tuple(self._side(point, values) for point in self._points),
             timings=timings,
@@ -178,18 +236,32 @@ class Predictor:
         positive = values[self.labels.index(point.label)] >= point.threshold
         return PointDecision(point.name, point.label, point.threshold, positive)
 
-    def _unread(self, reading: Reading) -> Prediction:
+    def _unanswered(self, reading: Reading, entered: _Entered | None) -> Prediction:
+        """Of what could not be read, or was refused by the gate."""
+        timings = {"read": reading.milliseconds, **(entered.timings if entered else {})}
         return Prediction(
             path=printable(reading.source),
             source=reading.source,
             label=None,
-            decision="unreadable",
-            reason=reading.reason,
+            decision="refused" if entered else "unreadable",
+            reason=entered.verdict.refusal if entered else reading.reason,
             probabilities={},
-            milliseconds=reading.milliseconds,
+            milliseconds=sum(timings.values()),
             model_id=self.model_id,
-            timings={"read": reading.milliseconds},
+            warnings=entered.verdict.warnings if entered else (),
+            gate=entered.verdict if entered else None,
+            timings=timings,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Entered:
+    """What the gate says of one image before the model is asked."""
+
+    seen: Seen
+    verdict: GateVerdict
+    look: NDArray[np.float32] | None
+    timings: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +272,7 @@ class _Answer:
     decided: Decided
     row: int
     saliency: FloatArray | None
+    verdict: GateVerdict
     timings: dict[str, float]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import util
@@ -15,6 +15,8 @@ from pneumoscope.core.errors import BundleError, DependencyError
 from pneumoscope.core.types import PixelBatch
 
 PRECISION = "float32"
+
+_OUTPUTS = ("logits", "embedding", "saliency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ class Runtime(Protocol):
         """Answer a batch `[batch, 1, size, size]`."""
         ...
 
+    def arrays(
+        self, pixels: PixelBatch, given: str, wanted: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """The outputs `wanted` of any graph whose one input is called `given`."""
+        ...
+
 
 @dataclass(frozen=True)
 class OpenVino:
@@ -68,8 +76,14 @@ class OpenVino:
 
     def run(self, pixels: PixelBatch) -> Outputs:
         """Answer a batch."""
-        found = self.compiled({"pixels": pixels})
-        return Outputs(*(np.array(found[name]) for name in ("logits", "embedding", "saliency")))
+        return Outputs(*self.arrays(pixels, "pixels", _OUTPUTS))
+
+    def arrays(
+        self, pixels: PixelBatch, given: str, wanted: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """See `Runtime`."""
+        found = self.compiled({given: pixels})
+        return [np.array(found[name]) for name in wanted]
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,14 @@ class OnnxRuntime:
 
     def run(self, pixels: PixelBatch) -> Outputs:
         """Answer a batch."""
-        return Outputs(*self.session.run(["logits", "embedding", "saliency"], {"pixels": pixels}))
+        return Outputs(*self.arrays(pixels, "pixels", _OUTPUTS))
+
+    def arrays(
+        self, pixels: PixelBatch, given: str, wanted: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """See `Runtime`."""
+        found: list[NDArray[np.float32]] = self.session.run(list(wanted), {given: pixels})
+        return found
 
 
 RUNTIMES: dict[str, Callable[[bytes, int | None], Runtime]] = {
@@ -119,8 +140,12 @@ def installed_runtimes() -> list[str]:
     return [known for known in RUNTIMES if util.find_spec(known)]
 
 
-def open_runtime(onnx: bytes, name: str = "auto", *, threads: int | None = None) -> Runtime:
+def open_runtime(
+    onnx: bytes, name: str = "auto", *, threads: int | None = None, file: str = "model.onnx"
+) -> Runtime:
     """The graph in the runtime named; `auto` takes the first installed of `RUNTIMES`.
+
+    `file` is how messages call the graph.
 
     Raises:
         DependencyError: the runtime is unknown or not installed.
@@ -138,4 +163,4 @@ def open_runtime(onnx: bytes, name: str = "auto", *, threads: int | None = None)
         return RUNTIMES[chosen](onnx, threads)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"model.onnx: {chosen} cannot open it ({reason}).") from error
+        raise BundleError(f"{file}: {chosen} cannot open it ({reason}).") from error

@@ -85,10 +85,14 @@ def _print_table(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> No
     for label in labels:
         table.add_column(Text(label), justify="right")
     table.add_column("ms", justify="right")
+    warned = any(row["warnings"] for row in rows)
+    if warned:
+        table.add_column("warnings", overflow="fold")
     for row in rows:
         answer = str(row["label"] or f"{row['decision']}: {row['reason']}")
         shares = [_share(row[f"probability:{label}"]) for label in labels]
         cells = [str(row["path"]), answer, *shares, f"{float(str(row['milliseconds'])):.0f}"]
+        cells += [str(row["warnings"] or "")] if warned else []
         table.add_row(*map(Text, cells))
     Console(highlight=False).print(table)
 

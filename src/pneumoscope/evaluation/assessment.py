@@ -26,6 +26,7 @@ from pneumoscope.evaluation.assessed import (
     subgroup_section,
 )
 from pneumoscope.evaluation.conditions import summarise_conditions
+from pneumoscope.evaluation.familiarity import summarise_gate
 from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.evaluation.rules import Rules
 from pneumoscope.evaluation.saliency_scores import summarise_saliency
@@ -43,6 +44,7 @@ class Tables:
         conditions: of the same images changed on purpose, see `evaluation.conditions`.
         sources: how the images' sources are told apart, see `evaluation.sources`.
         saliency: scores of saliency maps, see `evaluation.saliency_scores`.
+        gate: what the bundle's gate says of the images, see `evaluation.familiarity`.
     """
 
     predictions: pl.DataFrame
@@ -50,6 +52,7 @@ class Tables:
     conditions: pl.DataFrame | None = None
     sources: pl.DataFrame | None = None
     saliency: pl.DataFrame | None = None
+    gate: pl.DataFrame | None = None
 
 
 def assess(tables: Tables, metrics: Mapping[str, object], rules: Rules) -> dict[str, object]:
@@ -93,6 +96,9 @@ def assess(tables: Tables, metrics: Mapping[str, object], rules: Rules) -> dict[
         if sources is None
         else summarise_sources(sources, confidence_level=rules.confidence_level),
         "saliency": None if saliency is None else summarise_saliency(saliency, **drawing),
+        "gate": None
+        if tables.gate is None
+        else summarise_gate(tables.gate, confidence_level=rules.confidence_level),
     }
     return {**sections, "verdict": judge(metrics, sections)}
 

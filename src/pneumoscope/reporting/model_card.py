@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import polars as pl
 import yaml
 
+from pneumoscope.reporting.gate_words import gate_words
 from pneumoscope.reporting.pages import fill_markdown
 from pneumoscope.reporting.sections import verdict_view
 from pneumoscope.reporting.sentences import (
     calibration_lines,
+    gate_lines,
     label_set_lines,
     shift_lines,
     source_lines,
@@ -65,6 +67,7 @@ class ModelCardInput:
         licence: of the model, as a hub spells it (`apache-2.0`, `cc-by-4.0`).
         assessment: the content of `assessment.json`, None where nothing was assessed.
         test_views: fixed views of an image whose logits the bundle averages.
+        gate: the `gate` of `bundle.json`, None where the bundle has none.
     """
 
     name: str
@@ -82,6 +85,7 @@ class ModelCardInput:
     licence: str | None = None
     assessment: Mapping[str, object] | None = None
     test_views: int = 1
+    gate: Mapping[str, object] | None = None
 
 
 def render_model_card(card: ModelCardInput) -> str:
@@ -104,6 +108,7 @@ def render_model_card(card: ModelCardInput) -> str:
         per_label=label_table(metrics) if metrics else None,
         calibration=describe(metrics, "ece") if metrics else UNRECORDED,
         **_assessed(card.assessment or {}),
+        gate=gate_words(card.gate),
         provenance={_heading(key): spell(value) for key, value in origin.items()},
     )
 
@@ -125,6 +130,7 @@ def _assessed(assessment: Mapping[str, object]) -> dict[str, object]:
         "source_lines": source_lines(assessment),
         "left_out": source_table(assessment),
         "shift": shift_lines(assessment),
+        "gate_lines": gate_lines(assessment),
     }
 
 

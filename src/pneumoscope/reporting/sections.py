@@ -13,6 +13,7 @@ from pneumoscope.reporting.gallery import WorstError
 from pneumoscope.reporting.sentences import (
     calibration_lines,
     decision_lines,
+    gate_lines,
     label_set_lines,
     saliency_lines,
     shift_lines,
@@ -126,7 +127,7 @@ _PLANS = (
     _Plan("shortcuts", "Shortcuts and sources", ("shortcuts", "sources"), ("conditions",),
           (source_lines,), (condition_table, source_table)),
     _Plan("robustness", "Robustness and shift", ("robustness", "shift"), ("corruptions",),
-          (shift_lines,), (corruption_table,)),
+          (shift_lines, gate_lines), (corruption_table,)),
     _Plan("saliency", "Saliency", ("saliency",), ("saliency",), (saliency_lines,),
           (saliency_table,)),
     _Plan("errors", "The worst errors", (), ("gallery",)),

@@ -126,6 +126,22 @@ def shift_lines(assessment: Assessment) -> list[str]:
     return [line]
 
 
+def gate_lines(assessment: Assessment) -> list[str]:
+    """How familiar the images are to the bundle, and what its gate would not have answered."""
+    found = section(assessment, "gate")
+    lines = []
+    if found.get("statement"):
+        lines.append(f"Familiarity: {found['statement']}")
+    refused, images = number(found, "refused"), number(found, "n_images")
+    if refused is not None and images:
+        told = group_digits(int(refused)) if refused else "none"
+        lines.append(
+            f"The gate would have refused {told} of the {group_digits(int(images))} images; all "
+            "were answered here."
+        )
+    return lines
+
+
 def saliency_lines(assessment: Assessment) -> list[str]:
     """Which maps were scored, and whether they depend on what was learned."""
     found = section(assessment, "saliency")

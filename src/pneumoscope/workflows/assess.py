@@ -29,7 +29,7 @@ from pneumoscope.reporting.rendering import save_figures
 from pneumoscope.reporting.report import GalleryImage, ReportInput, write_report
 from pneumoscope.reporting.trust.figures import trust_figures
 
-EXTRA_TABLES = ("calibration", "conditions", "sources", "saliency")
+EXTRA_TABLES = ("calibration", "conditions", "sources", "saliency", "gate")
 """Tables beside the predictions: each a file of that name."""
 
 

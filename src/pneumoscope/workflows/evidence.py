@@ -41,6 +41,7 @@ from pneumoscope.evaluation.predictions import predictions_table
 from pneumoscope.models.lungs import LungSegmenter
 from pneumoscope.workflows.answering import Answered, Change, predict_rows
 from pneumoscope.workflows.assess import Assessed, measure, rules_of
+from pneumoscope.workflows.gating import gate_answers
 from pneumoscope.workflows.saliency_check import bundle_classifier, score_saliency
 
 _FEWEST = 20
@@ -123,9 +124,19 @@ def assessed(inquiry: Inquiry, settings: EvaluateRecipe, *, split: str, data: st
         conditions=evidence.conditions,
         sources=evidence.sources,
         saliency=evidence.saliency,
+        gate=gate_answers(predictor, inquiry.pixels, inquiry.answered, reporter=inquiry.reporter),
     )
     rules = rules_of(bundle, settings, seed=inquiry.seed)
-    return measure(tables, rules, split=split, model_id=predictor.model_id, data=data)
+    found = measure(tables, rules, split=split, model_id=predictor.model_id, data=data)
+    _tell_familiarity(found, inquiry.reporter)
+    return found
+
+
+def _tell_familiarity(found: Assessed, reporter: Reporter) -> None:
+    """The batch's familiarity, as a warning where the images come from elsewhere."""
+    gate = found.assessment.get("gate")
+    if isinstance(gate, dict) and gate["statement"]:
+        (reporter.warn if gate["shifted"] else reporter.say)(gate["statement"])
 
 
 def _some(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:

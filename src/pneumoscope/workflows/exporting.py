@@ -21,6 +21,7 @@ from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.evaluation.rules import Rules, selective_json
 from pneumoscope.training.trainer import Trained
 from pneumoscope.workflows.answering import predict_rows
+from pneumoscope.workflows.gating import with_gate
 from pneumoscope.workflows.prepare import Prepared
 
 _PARITY_IMAGES = 16
@@ -65,7 +66,8 @@ def export(
         predictions, training_arrays(seen["image_id"].to_list(), prepared.pixels)
     )
     bundle = plain.revised(**_ruled(rules), parity=served)
-    return bundle.with_file(REFERENCE, reference_bytes(reference))
+    bundle = bundle.with_file(REFERENCE, reference_bytes(reference))
+    return with_gate(bundle, recipe, prepared, answered, reporter=reporter)
 
 
 def rows_of(catalogue: pl.DataFrame, split: str) -> pl.DataFrame:

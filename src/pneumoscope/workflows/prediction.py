@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from pneumoscope.bundle.predictor import Prediction, Predictor
@@ -14,6 +15,7 @@ from pneumoscope.core.files import is_there, printable
 from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.layouts import image_paths
+from pneumoscope.evaluation.familiarity import batch_shift
 from pneumoscope.imaging.overlay import overlay, save_png
 from pneumoscope.workflows.bundles import open_predictor
 
@@ -132,10 +134,25 @@ def _answers(
     predictor: Predictor, images: dict[Path, Path], folder: Path | None, reporter: Reporter
 ) -> Iterator[Answered]:
     answers = predictor.predict_many(images, saliency=folder is not None)
+    unfamiliar: list[bool] = []
     for prediction in reporter.track(answers, "Answering", len(images)):
         written = None
+        stage = prediction.gate.familiarity if prediction.gate else None
+        if stage is not None:
+            unfamiliar.append(stage.outcome == "warned")
         if folder and prediction.radiograph is not None and prediction.saliency is not None:
             inside = images[prediction.source]
             written = folder / inside.with_name(f"{inside.name}.png")
             save_png(overlay(prediction.radiograph, prediction.saliency), written)
         yield Answered(prediction, written, asked=folder is not None)
+    _tell_shift(predictor, unfamiliar, reporter)
+
+
+def _tell_shift(predictor: Predictor, unfamiliar: Sequence[bool], reporter: Reporter) -> None:
+    """What the images' familiarity says of all of them together: a warning where it is low."""
+    if predictor.gate is None:
+        return
+    level = float(predictor.gate.levels(np.arange(len(predictor.labels))).max())
+    shift = batch_shift(unfamiliar, range(len(unfamiliar)), level=level)
+    if shift is not None:
+        (reporter.warn if shift.shifted else reporter.say)(shift.statement)

@@ -329,5 +329,6 @@ def _card(recipe: Recipe, bundle: Bundle, measured: Assessed, catalogue: pl.Data
             data_licence=None,
             seed=recipe.seed,
             provenance=bundle.spec.provenance,
+            gate=bundle.spec.gate,
         )
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pneumoscope.core.recipe.evaluating import (
     AuditRecipe,
     EvaluateRecipe,
+    GateRecipe,
     LabelSetRecipe,
     PointRecipe,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "Dropout",
     "EvaluateRecipe",
     "FineTunePhase",
+    "GateRecipe",
     "HeadLayer",
     "LabelSetRecipe",
     "LayerNorm",

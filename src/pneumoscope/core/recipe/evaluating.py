@@ -55,6 +55,19 @@ class AuditRecipe(Section):
     """Images at most whose saliency is scored; 0 leaves it out."""
 
 
+class GateRecipe(Section):
+    """What a bundle checks of an image before it answers."""
+
+    enabled: bool = True
+    """Whether the bundle has a gate at all."""
+    unfamiliar: Literal["mark", "abstain"] = "mark"
+    """What becomes of an image unlike the training images: answered with a warning, or not."""
+    level: Fraction = 0.015
+    """Share of images of the same population that is called unfamiliar."""
+    images: Annotated[int, Field(ge=50, le=2000)] = 1000
+    """Training images at most that are remembered to be compared with."""
+
+
 class EvaluateRecipe(Section):
     """How every figure is reached."""
 

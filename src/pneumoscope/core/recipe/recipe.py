@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pneumoscope.core.recipe.evaluating import EvaluateRecipe
+from pneumoscope.core.recipe.evaluating import EvaluateRecipe, GateRecipe
 from pneumoscope.core.recipe.learning import (
     BalanceRecipe,
     ComputeRecipe,
@@ -49,6 +49,7 @@ class Recipe(Section):
     optimizer: OptimizerRecipe = OptimizerRecipe()
     regularize: RegularizeRecipe = RegularizeRecipe()
     evaluate: EvaluateRecipe = EvaluateRecipe()
+    gate: GateRecipe = GateRecipe()
     tracking: TrackingRecipe = TrackingRecipe()
     compute: ComputeRecipe = ComputeRecipe()
 

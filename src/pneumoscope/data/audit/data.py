@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.core.types import FloatArray
 from pneumoscope.data.catalogue import usable
+from pneumoscope.imaging.thumbnail import BLANK_DEVIATION, BLANK_RANGE
 
 FILES_SCHEMA: dict[str, Any] = {
     "path": pl.String, "bytes": pl.Int64, "format": pl.String, "colour": pl.Float64,
@@ -81,8 +82,9 @@ class AuditData:
     @cached_property
     def pictures(self) -> pl.DataFrame:
         """The images whose statistics are there and that are not blank."""
-        shown = pl.col("mean").is_not_null() & (pl.col("maximum") - pl.col("minimum") >= 8)
-        return self.images.filter(shown & (pl.col("standard_deviation") >= 2))
+        span = pl.col("maximum") - pl.col("minimum")
+        shown = pl.col("mean").is_not_null() & (span >= BLANK_RANGE)
+        return self.images.filter(shown & (pl.col("standard_deviation") >= BLANK_DEVIATION))
 
     @cached_property
     def sources(self) -> dict[str, pl.DataFrame]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from pneumoscope.data.audit.data import AuditData
 from pneumoscope.data.audit.issues import Fact, Issue, Severity, count, sorted_paths
+from pneumoscope.imaging.thumbnail import BLANK_DEVIATION, BLANK_RANGE
 
 _TINY = 64
 _EXTREME = 3.0
@@ -83,7 +84,8 @@ def _empty(data: AuditData) -> pl.DataFrame:
 
 def blank(data: AuditData) -> list[Issue]:
     """Pictures of (nearly) one grey level."""
-    flat = (pl.col("maximum") - pl.col("minimum") < 8) | (pl.col("standard_deviation") < 2)
+    span = pl.col("maximum") - pl.col("minimum")
+    flat = (span < BLANK_RANGE) | (pl.col("standard_deviation") < BLANK_DEVIATION)
     return found(
         "blank",
         "error",

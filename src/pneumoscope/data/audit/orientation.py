@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pneumoscope.core.randomness import generator
 from pneumoscope.core.types import FloatArray
 from pneumoscope.data.audit.statistics import batched
+from pneumoscope.imaging.thumbnail import normalised
 
 Change: TypeAlias = Callable[[FloatArray], FloatArray]
 """`[image, side, side]` normalised grey levels to the same, changed."""
@@ -44,15 +45,6 @@ TURNS: dict[str, Change] = {
     "turned by 90 degrees to the right": lambda images: np.rot90(images, -1, (1, 2)),
     "upside down as in a mirror": lambda images: images[:, ::-1],
 }
-
-
-def normalised(images: FloatArray) -> FloatArray:
-    """`[image, ...]` float32 with mean 0 and standard deviation 1 each, cut off at 2.5."""
-    axes = tuple(range(1, images.ndim))
-    levels = np.asarray(images, dtype=np.float32)
-    levels = levels - levels.mean(axis=axes, keepdims=True)
-    levels = levels / (levels.std(axis=axes, keepdims=True) + np.float32(1e-3))
-    return np.asarray(np.clip(levels, -2.5, 2.5))
 
 
 def coarse(images: FloatArray) -> FloatArray:
@@ -123,23 +115,6 @@ def lateral_scores(images: FloatArray, groups: Sequence[str]) -> FloatArray:
     others += [part[:, :, ::-1] for part in others]
     flat = [part.reshape(len(part), -1) for part in (small, *others)]
     return _scaled(_against(flat[0], flat[1:], groups))
-
-
-def mediastinum_contrast(images: FloatArray) -> FloatArray:
-    """`[image]`: how much brighter the middle is than the dark on both its sides.
-
-    In standard deviations of the picture, between a fourth and five eighths of its height: about
-    1.4 where a mediastinum lies between two lungs, about 0 where one lung lies in the middle.
-    """
-    side = images.shape[1]
-    profile = normalised(images)[:, side // 4 : side * 5 // 8].mean(axis=1)
-    summed = np.cumsum(np.pad(profile, ((0, 0), (1, 0))), axis=1)
-    bands = (summed[:, 4:] - summed[:, :-4]) / 4
-    middle, reach = bands.shape[1] // 2, bands.shape[1] // 2 - 2
-    ridge = bands[:, middle - 3 : middle + 4].max(axis=1)
-    left = bands[:, middle - reach : middle - 3].min(axis=1)
-    right = bands[:, middle + 4 : middle + reach + 1].min(axis=1)
-    return np.asarray(ridge - np.maximum(left, right), dtype=np.float64)
 
 
 def folds(groups: Sequence[str]) -> NDArray[np.intp]:

@@ -15,11 +15,10 @@ from pneumoscope.data.audit.orientation import (
     coarse,
     inverted_scores,
     lateral_scores,
-    mediastinum_contrast,
     mirrored_scores,
-    normalised,
     turned_scores,
 )
+from pneumoscope.imaging.thumbnail import mediastinum_contrast, normalised, thumbnail
 
 _TURNED = -0.15
 """Below: 0.3 % of upright radiographs of children and adults, and 98.5 % of turned ones."""
@@ -187,7 +186,6 @@ def _whole_set(data: AuditData, check: str, changes: dict[str, object]) -> list[
 
 def _usual_change(images: FloatArray) -> str | None:
     """What brings the median of `images` clearly closer to a drawn chest, or None."""
-    from pneumoscope.data.audit.statistics import thumbnail
     from pneumoscope.data.phantoms import draw_phantom
 
     drawn = [draw_phantom(seed=seed, label="NORMAL", size=64) for seed in range(24)]

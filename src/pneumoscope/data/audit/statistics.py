@@ -17,9 +17,7 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.core.types import FloatArray
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.imaging.preprocess import Box
-
-THUMBNAIL = 32
-"""Side of the thumbnail that orientation is judged on."""
+from pneumoscope.imaging.thumbnail import THUMBNAIL, thumbnail
 
 _BATCH = 64
 _BLACK, _WHITE = 5, 250
@@ -29,8 +27,6 @@ _CORNER = (0.18, 0.28)
 _STROKE = 0.03
 """Widest stroke of burned-in text, fraction of the picture's longer side."""
 _STROKE_CONTRAST = 60
-_MARGIN_LEVEL = 14
-"""Within so many grey levels of black or white, a row is margin rather than body."""
 
 Pictures = NDArray[np.uint8]
 """`[image, height, width]` of equal placement."""
@@ -191,44 +187,6 @@ def sharpness(pictures: Pictures) -> FloatArray:
     flat = laplacian.reshape(len(laplacian), -1).astype(np.float32)
     centred = np.einsum("ij,ij->i", flat, flat) / flat.shape[1] - flat.mean(axis=1) ** 2
     return np.asarray(np.maximum(centred, 0), dtype=np.float64)
-
-
-def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`[32, 32]` mean grey levels of the picture inside its black or white margins, stretched."""
-    top, bottom, left, right = body_box(picture)
-    body = picture[top:bottom, left:right]
-    summed = np.add.reduceat(body, _starts(body.shape[0]), axis=0, dtype=np.float32)
-    summed = np.add.reduceat(summed, _starts(body.shape[1]), axis=1)
-    area = np.outer(_lengths(body.shape[0]), _lengths(body.shape[1]))
-    return np.asarray(np.rint(summed / area), dtype=np.uint8)
-
-
-def body_box(picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of what is left when rows and columns of margin are cut off.
-
-    A margin is nearly all black, or nearly all white: text in it does not make it body. Where
-    less than a third of a side would remain, nothing is cut.
-    """
-    step = max(1, min(picture.shape) // 56)
-    coarse = picture[::step, ::step]
-    limits: list[int] = []
-    for axis, length in ((1, picture.shape[0]), (0, picture.shape[1])):
-        dark = np.mean(coarse > _MARGIN_LEVEL, axis=axis)
-        light = np.mean(coarse < 255 - _MARGIN_LEVEL, axis=axis)
-        inside = np.flatnonzero(np.minimum(dark, light) > 0.1)
-        first, last = (inside[0] * step, (inside[-1] + 1) * step) if inside.size else (0, length)
-        last = min(int(last), length)
-        limits += [int(first), last] if 3 * (last - first) >= length else [0, length]
-    return limits[0], limits[1], limits[2], limits[3]
-
-
-def _starts(length: int) -> NDArray[np.int64]:
-    return np.arange(THUMBNAIL, dtype=np.int64) * length // THUMBNAIL
-
-
-def _lengths(length: int) -> NDArray[np.int64]:
-    # Below 32 pixels some starts repeat; `reduceat` then gives the one pixel there.
-    return np.maximum(np.diff(_starts(length), append=length), 1)
 
 
 def _asymmetry(small: Pictures) -> FloatArray:

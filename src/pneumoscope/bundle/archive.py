@@ -32,7 +32,7 @@ they are as much part of the bundle as the others."""
 
 _DECIDING = (
     "labels", "preprocess", "temperature", "calibrator", "operating_points", "conformal",
-    "selective", "gate",
+    "selective", "gate", "precision",
 )  # fmt: skip
 
 _MAX_BYTES = {

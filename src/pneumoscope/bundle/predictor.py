@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.bundle import torch_runtime
 from pneumoscope.bundle.archive import ONNX, Bundle, open_bundle
 from pneumoscope.bundle.confidence import conformal_at
 from pneumoscope.bundle.gate.familiarity import Features
@@ -19,7 +20,7 @@ from pneumoscope.bundle.gate.gate import Gate
 from pneumoscope.bundle.graph import check_graph
 from pneumoscope.bundle.prediction import GateVerdict, PointDecision, Prediction
 from pneumoscope.bundle.reading import Reading, Seen, read, since
-from pneumoscope.bundle.runtimes import Outputs, open_runtime
+from pneumoscope.bundle.runtimes import Outputs, Runtime, open_runtime
 from pneumoscope.core.files import printable
 from pneumoscope.core.types import FloatArray, PixelBatch
 from pneumoscope.evaluation.conformal import Conformal
@@ -37,7 +38,7 @@ class Predictor:
 
     Args:
         bundle: A verified bundle.
-        runtime: `auto`, `openvino` or `onnxruntime`.
+        runtime: `auto`, `fastest`, `openvino`, `onnxruntime` or `torch`, see `bundle.runtimes`.
         threads: For one inference; None leaves it to the runtime.
         gated: Whether images pass the bundle's gate, where it has one.
     """
@@ -64,9 +65,11 @@ class Predictor:
         self._conformal = None if spec.conformal is None else Conformal.from_json(spec.conformal)
         self._selective = selective_from_json(spec.selective)
         self._points = [OperatingPoint.from_json(point) for point in spec.operating_points]
-        self._runtime = open_runtime(bundle.files[ONNX], runtime, threads=threads)
+        self.precision = spec.precision
+        self._runtime = _opened(bundle, runtime, threads)
         self.runtime = self._runtime.name
-        self.gate = Gate.of(bundle, self.runtime, threads=threads) if gated else None
+        beside = "auto" if self.runtime == torch_runtime.NAME else self.runtime
+        self.gate = Gate.of(bundle, beside, threads=threads) if gated else None
 
     @classmethod
     def open(
@@ -274,6 +277,14 @@ class _Answer:
     saliency: FloatArray | None
     verdict: GateVerdict
     timings: dict[str, float]
+
+
+def _opened(bundle: Bundle, runtime: str, threads: int | None) -> Runtime:
+    """The bundle's graph in a runtime, or its network in torch."""
+    if runtime == torch_runtime.NAME:
+        return torch_runtime.Torch.open(bundle)
+    precision = bundle.spec.precision
+    return open_runtime(bundle.files[ONNX], runtime, threads=threads, precision=precision)
 
 
 def load_bundle(path: str | Path, *, runtime: str = "auto") -> Predictor:

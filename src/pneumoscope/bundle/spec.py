@@ -52,6 +52,8 @@ class BundleSpec(Part):
     preprocess: dict[str, Any]
     model: ModelRecipe
     weights: dict[str, str | None]
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    """What the graph is computed in; calibration and rules are fitted for it."""
     temperature: Annotated[float, Field(ge=TEMPERATURE_RANGE[0], le=TEMPERATURE_RANGE[1])]
     calibrator: dict[str, Any] | None = None
     """In place of the temperature where another calibrator is better."""

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from pneumoscope.cli.benchmark import benchmark
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
+from pneumoscope.cli.export import export
 from pneumoscope.cli.promote import promote
 from pneumoscope.cli.recipes import recipes
 from pneumoscope.cli.segment import segment
@@ -50,8 +51,10 @@ class RuntimeName(StrEnum):
     """What runs a bundle."""
 
     auto = "auto"
+    fastest = "fastest"
     openvino = "openvino"
     onnxruntime = "onnxruntime"
+    torch = "torch"
 
 
 Output = Annotated[Path | None, typer.Option(help="Folder to write; default runs/<time>-<name>.")]
@@ -207,6 +210,7 @@ def models(
 app.command()(benchmark)
 app.command()(compare)
 app.command()(promote)
+app.command()(export)
 app.command()(segment)
 app.command()(serve)
 app.command()(sync)
@@ -313,7 +317,7 @@ def predict(
         typer.Option(metavar="DIR", help="For many images: Parquet parts, going on if stopped."),
     ] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per part.")] = 2000,
-    runtime: Runtime = RuntimeName.auto,
+    runtime: Runtime = RuntimeName.fastest,
     as_json: AsJson = False,
 ) -> None:
     """Answer images and folders: a table, JSON lines, CSV or Parquet, with saliency overlays.

@@ -47,7 +47,9 @@ def serve(
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Requests per second and token.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="fastest, auto, openvino, onnxruntime or torch.")
+    ] = "fastest",
 ) -> None:
     """Answer images over HTTP; docs/serving.md tells how to put it on a network.
 

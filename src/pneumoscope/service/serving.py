@@ -11,7 +11,6 @@ import numpy as np
 
 from pneumoscope.bundle.archive import CARD
 from pneumoscope.bundle.predictor import Predictor
-from pneumoscope.bundle.runtimes import PRECISION
 from pneumoscope.core.errors import BundleError, InputError, PneumoscopeError
 from pneumoscope.service.problems import Problem
 from pneumoscope.service.schemas import NOTICE, Calibration, ModelFacts
@@ -81,7 +80,7 @@ class Served:
             training_labels=spec.training.labels,
             backbone=spec.model.backbone,
             runtime=predictor.runtime,
-            precision=PRECISION,
+            precision=predictor.precision,
             licence=spec.licence,
             card=predictor.bundle.files[CARD].decode("utf8", "replace"),
             notice=NOTICE,

@@ -10,7 +10,6 @@ import polars as pl
 
 from pneumoscope.bundle.archive import Bundle
 from pneumoscope.bundle.predictor import Predictor
-from pneumoscope.bundle.runtimes import PRECISION
 from pneumoscope.core.recipe import EvaluateRecipe
 from pneumoscope.core.tables import save_parquet
 from pneumoscope.data.cache import PixelCache
@@ -150,7 +149,7 @@ def model_facts(predictor: Predictor) -> dict[str, str]:
         "Pretrained weights": spec.model.weights,
         "Calibration": f"temperature {spec.temperature:.3f}" if scaled else calibrator.method,
         "Views averaged": str(views) if views > 1 else "1, the plain one",
-        "Runtime": f"{predictor.runtime}, {PRECISION}",
+        "Runtime": f"{predictor.runtime}, {predictor.precision}",
         "Training data": spec.training.fingerprint,
         "Training images": str(spec.training.images.get("train", 0)),
     }

@@ -55,7 +55,7 @@ def evaluate(
         label_map: From the data's labels to the bundle's, where the names differ.
         settings: What is measured, and how; the bundle's rules stay.
         layout: How to understand the folder.
-        runtime: `auto`, `openvino` or `onnxruntime`.
+        runtime: See `Predictor`.
         seed: Of the bootstrap.
         reporter: Shown what happens.
 

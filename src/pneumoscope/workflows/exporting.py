@@ -53,19 +53,33 @@ def export(
         f"Exported; on {parity.images} images the graph differs from the network by "
         f"{parity.logits:.1e} in a logit, {parity.probabilities:.1e} in a probability."
     )
-    answered = predict_rows(Predictor(plain), prepared.pixels, calibration, reporter=reporter)
+    bundle = fitted(plain, recipe, prepared, reporter=reporter)
+    onnx = plain.files[ONNX]
+    served = check_parity(trained.classifier, onnx, examples, calibrator=bundle.calibrator)
+    return bundle.revised(parity=served)
+
+
+def fitted(plain: Bundle, recipe: Recipe, prepared: Prepared, *, reporter: Reporter) -> Bundle:
+    """The bundle with its rules, reference and gate, as its own graph and precision answer.
+
+    Args:
+        plain: Any bundle of these labels; what it holds of these is replaced.
+        recipe: Says which rules and which gate.
+        prepared: The split catalogue that the model was trained on, and its canvases.
+        reporter: Shown how far it is.
+    """
+    calibration = rows_of(prepared.catalogue, "calibration")
+    predictor = Predictor(plain, gated=False)
+    answered = predict_rows(predictor, prepared.pixels, calibration, reporter=reporter)
     predictions = read_table(answered.table)
     rules = fix_rules(predictions, recipe.evaluate, seed=recipe.seed)
     reporter.say(f"Calibrated on {predictions.n_images} images. {rules.calibrator_reason}")
-    served = check_parity(
-        trained.classifier, plain.files[ONNX], examples, calibrator=rules.calibrator
-    )
     # Validation and calibration images have shaped the model too: no external test holds them.
     seen = usable(prepared.catalogue).filter(pl.col("split") != "test").sort("image_id")
     reference = reference_of(
         predictions, training_arrays(seen["image_id"].to_list(), prepared.pixels)
     )
-    bundle = plain.revised(**_ruled(rules), parity=served)
+    bundle = plain.revised(**_ruled(rules))
     bundle = bundle.with_file(REFERENCE, reference_bytes(reference))
     return with_gate(bundle, recipe, prepared, answered, reporter=reporter)
 

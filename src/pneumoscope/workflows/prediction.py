@@ -49,7 +49,7 @@ def predict(
         bundle: Folder, zip, or `models:/NAME@alias`.
         paths: Image files, and folders to search for images.
         saliency: A folder for overlays in the original geometry, named as the images.
-        runtime: `auto`, `openvino` or `onnxruntime`.
+        runtime: See `Predictor`.
         reporter: Shown the progress.
 
     Raises:

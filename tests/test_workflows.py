@@ -5,7 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -19,6 +18,7 @@ from pneumoscope.core.errors import (
 )
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe, Recipe, load_recipe, override
+from pneumoscope.data.phantoms import draw_phantom
 from pneumoscope.evaluation.predictions import load_predictions
 from pneumoscope.workflows import demonstration as demo_module
 from pneumoscope.workflows.evaluation import evaluate
@@ -29,7 +29,8 @@ from pneumoscope.workflows.training import train
 CONTRACT = {
     "recipe.yaml", "split.parquet", "catalogue.parquet", "predictions.parquet", "metrics.json",
     "history.csv", "report.html", "model_card.md", "bundle", "figures", "assessment.json",
-    "calibration.parquet", "conditions.parquet", "saliency.parquet", "tracking.json",
+    "calibration.parquet", "conditions.parquet", "saliency.parquet", "gate.parquet",
+    "tracking.json",
 }  # fmt: skip
 PLAIN = EvaluateRecipe(resamples=100, audit=AuditRecipe(enabled=False))
 
@@ -94,7 +95,7 @@ def test_evaluate_repeats_the_trainings_own_test(
     result = evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "out", settings=PLAIN)
     assert {p.name for p in result.output.iterdir()} == {
         "predictions.parquet", "metrics.json", "report.html", "figures", "assessment.json",
-        "calibration.parquet",
+        "calibration.parquet", "gate.parquet",
     }  # fmt: skip
     for name in ("accuracy", "brier", "log_loss"):
         ours, theirs = result.metrics[name], trained.metrics[name]
@@ -128,9 +129,9 @@ def test_predict_answers_every_file_and_draws_in_its_geometry(
 ) -> None:
     folder = tmp_path / "in"
     (folder / "below").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (90, 140), dtype=np.uint8)).save(folder / "wide.png")
-    Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).save(folder / "below/x.jpg")
+    chest = Image.fromarray(draw_phantom(seed=3, label="NORMAL", size=140))
+    chest.resize((140, 90)).save(folder / "wide.png")
+    chest.resize((70, 90)).convert("RGB").save(folder / "below/x.jpg")
     (folder / "bad.png").write_bytes(b"bad")
     labels, answers = predict(trained.bundle, [folder], saliency=tmp_path / "out")
     rows = {Path(str(a.row(labels)["path"])).name: a for a in answers}

@@ -107,27 +107,24 @@ def train_gate(
     shown, how = reporter or Silent(), learning or GateLearning()
     pictures = gate_pictures(data, seed=seed)
     learnt = [one for one in pictures if not one.held and one.group not in without]
-    drawn = _drawn_views(decoys, phantoms, seed)
-    total = sum(views.get(one.group, 0) for one in learnt) + decoys * len(DECOYS) + phantoms
     trunk = GateTrunk()
+    sources = (_views(learnt, views, seed, shown), _drawn_views(decoys, phantoms, seed))
+    seen = (one for source in sources for one in source if one.group not in without)
+    total = sum(views.get(one.group, 0) for one in learnt) + decoys * len(DECOYS) + phantoms
     with staged_folder(output) as stage:
-        work = (one for source in (_views(learnt, views, seed, shown), drawn) for one in source)
-        seen = shown.track(
-            (one for one in work if one.group not in without), "Drawing views", total
-        )
-        maps, targets, groups = _mapped(trunk, seen)
+        maps, targets, groups = _mapped(trunk, shown.track(seen, "Drawing views", total))
         head = fit_head(maps, targets, _weights(groups), how, reporter=shown)
         content = gate_onnx(GateNetwork(trunk, head))
-        write_bytes(stage / NETWORK, content)
         measured = measure_gate(
             content, pictures, decoys=min(decoys, _HELD_DECOYS), seed=seed, reporter=shown
         )
-        figures = {
-            "sha256": sha256(content), "bytes": len(content), **measured,
+        made = {
             "learning": asdict(how), "views": dict(views), "decoys": decoys,
             "phantoms": phantoms, "without": list(without), "seed": seed,
-            "n_views": len(groups), **provenance(),
         }  # fmt: skip
+        named = {"sha256": sha256(content), "bytes": len(content), "n_views": len(groups)}
+        figures = {**named, **measured, **made, **provenance()}
+        write_bytes(stage / NETWORK, content)
         write_text(stage / FIGURES, json.dumps(figures, indent=2) + "\n")
     return GateTraining(output, sha256(content), figures)
 

@@ -337,6 +337,24 @@ def test_an_export_that_answers_otherwise_is_refused(trained: TrainResult) -> No
         export.check_parity(classifier, bundle.files[ONNX], pixels)
 
 
+def test_a_steep_calibrator_does_not_turn_rounding_into_a_refusal(trained: TrainResult) -> None:
+    from pneumoscope.evaluation.calibrator import Calibrator
+
+    bundle = open_bundle(trained.bundle)
+    state = checkpoint.from_bytes(bundle.files[WEIGHTS])
+    classifier = rebuild_classifier(bundle.spec.model, bundle.spec.labels, state, size=64)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 1, 64, 64), dtype=np.uint8)
+    with evaluating(classifier):
+        logits = classifier(torch.from_numpy(pixels)).numpy()
+    places = np.sort(logits[:, 1].astype(np.float64) - logits[:, 0])
+    steps = [place + way * 1e-9 for place in places for way in (-1, 1)]
+    chances = np.repeat(np.linspace(0.1, 0.9, 5), 2)[1:-1]
+    steep = Calibrator("isotonic", {"log_odds": tuple(steps), "probabilities": tuple(chances)})
+    parity = export.check_parity(classifier, bundle.files[ONNX], pixels, calibrator=steep)
+    assert parity.probabilities > export.PROBABILITY_TOLERANCE
+    assert parity.logits <= export.LOGIT_TOLERANCE
+
+
 def test_a_bad_file_costs_one_line(trained: TrainResult, phantoms: Path, tmp_path: Path) -> None:
     good = sorted((phantoms / "NORMAL").iterdir())[:2]
     bad = tmp_path / "bad.png"

@@ -1,0 +1,45 @@
+"""Why something is not answered, in the page's language."""
+
+from __future__ import annotations
+
+import re
+
+from pneumoscope.app.language import Language, spoken
+from pneumoscope.app.words.reasons import REASONS
+
+
+def reason_in(reason: str, language: Language) -> str | None:
+    """A reason, or several joined by `; `, in a language; None where it is not known there.
+
+    >>> reason_in("is blank", "fr")
+    'est vide'
+    """
+    parts = [_one(part, language) for part in reason.split("; ") if "supported" not in reason]
+    if not parts or None in parts:
+        return _one(reason, language)
+    return " ; ".join(filter(None, parts)) if language == "fr" else "; ".join(filter(None, parts))
+
+
+def _one(reason: str, language: Language) -> str | None:
+    for pattern, text in REASONS.items():
+        found = re.fullmatch(pattern, reason.strip().removesuffix("."))
+        if found is None:
+            found = re.fullmatch(pattern, reason.strip())
+        if found is not None:
+            return spoken(text, language) if not found.groups() else _filled(text, found, language)
+    return reason if language == "en" else None
+
+
+def _filled(text: tuple[str, str], found: re.Match[str], language: Language) -> str:
+    pattern = text[0] if language == "en" else text[1]
+    groups = found.groups()
+    if language == "fr":
+        groups = tuple(_number(group) for group in groups)
+    return pattern.format(*groups)
+
+
+def _number(group: str) -> str:
+    """A number as French writes it; anything else unchanged."""
+    if not re.fullmatch(r"[\d,.]+", group):
+        return group
+    return group.replace(",", "\u202f").replace(".", ",")

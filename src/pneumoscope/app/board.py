@@ -54,15 +54,13 @@ def board_rows(many: Sequence[Run]) -> list[tuple[Run, list[object]]]:
         value = number(run.metrics.get(BOARD[0]))
         return run.role != _ROLES[0], -(value if value is not None else -1.0), run.name
 
-    return [
-        (run, [run.metrics.get(key) for key in BOARD]) for run in sorted(many, key=place)
-    ]
+    return [(run, [run.metrics.get(key) for key in BOARD]) for run in sorted(many, key=place)]
 
 
 def kept_in(run: Run) -> str | None:
     """The MLflow store that has the run, without credentials; None where none is recorded."""
-    uri = (_record(run) or {}).get("uri")
-    return str(uri) if uri else None
+    found = _record(run) or {}
+    return str(found["uri"]) if found.get("uri") and found.get("run_id") else None
 
 
 def tracked_link(run: Run) -> str | None:

@@ -37,10 +37,11 @@ def chip(text: str, colour: str = "plain") -> str:
     return f'<span class="chip {escape(colour)}">{escape(text)}</span>'
 
 
-def notice(title: str, text: str = "", colour: str = "plain") -> str:
-    """What is most worth saying, in a box."""
+def notice(title: str, text: str = "", colour: str = "plain", *, loud: bool = False) -> str:
+    """What is most worth saying, in a box; a title alone is set as text unless it is loud."""
     body = f"<p>{escape(text)}</p>" if text else ""
-    return f'<div class="notice {escape(colour)}"><b>{escape(title)}</b>{body}</div>'
+    kind = colour if text or loud else f"{colour} quiet"
+    return f'<div class="notice {escape(kind)}"><b>{escape(title)}</b>{body}</div>'
 
 
 def table(
@@ -50,6 +51,7 @@ def table(
     caption: str,
     numbers: Iterable[int] = (),
     trusted: Iterable[int] = (),
+    narrow: bool = False,
 ) -> str:
     """A table whose first column names the row.
 
@@ -59,6 +61,7 @@ def table(
         caption: What the table holds, for those who cannot see where it stands.
         numbers: Columns set to the right, with figures of one width.
         trusted: Columns whose cells are HTML already.
+        narrow: Whether it is kept from spreading over a wide page.
     """
     right, plain = set(numbers), set(trusted)
     top = "".join(
@@ -66,9 +69,9 @@ def table(
         for place, name in enumerate(head)
     )
     body = "".join(f"<tr>{_row(row, right, plain)}</tr>" for row in rows)
-    label = escape(caption)
+    label, kind = escape(caption), "scroll narrow" if narrow else "scroll"
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table>'
+        f'<div class="{kind}" role="region" tabindex="0" aria-label="{label}"><table>'
         f'<caption class="unseen">{label}</caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -94,12 +97,20 @@ def bars(shares: Mapping[str, tuple[float, str]], *, chosen: str | None = None) 
     return f'<dl class="bars">{inside}</dl>'
 
 
-def figure(svg: str, title: str, caption: str = "") -> str:
-    """A drawing under its title."""
+def figure(source: str, alt: str, title: str, caption: str = "", *, wide: bool = False) -> str:
+    """A drawing under its title.
+
+    Args:
+        source: Its address.
+        alt: What it shows.
+        title: In the page's words.
+        caption: How to read it.
+        wide: Whether it takes all the room there is.
+    """
     words = f"<span>{escape(caption)}</span>" if caption else ""
     return (
-        f'<figure class="drawing"><figcaption><b>{escape(title)}</b>{words}</figcaption>'
-        f"{svg}</figure>"
+        f'<figure class="drawing{" wide" if wide else ""}"><figcaption><b>{escape(title)}</b>{words}'
+        f'</figcaption><img src="{escape(source)}" alt="{escape(alt)}"></figure>'
     )
 
 
@@ -112,10 +123,16 @@ def picture(source: str, alt: str, caption: str = "") -> str:
     )
 
 
-def together(parts: Iterable[str], *, least: str = "20rem") -> str:
-    """Parts side by side where there is room, each at least as wide as said."""
-    inside = "".join(parts)
-    return f'<div class="together" style="--least:{escape(least)}">{inside}</div>'
+def together(parts: Iterable[str], *, least: str = "20rem", close: bool = False) -> str:
+    """Parts side by side where there is room, each at least as wide as said.
+
+    Args:
+        parts: HTML.
+        least: A length of CSS.
+        close: Whether few of them leave the rest of the line empty.
+    """
+    inside, kind = "".join(parts), "together close" if close else "together"
+    return f'<div class="{kind}" style="--least:{escape(least)}">{inside}</div>'
 
 
 def english(text: str) -> str:
@@ -139,7 +156,9 @@ def _range(one: Tile) -> str:
         low, high = max(0.0, one.low), min(1.0, one.high)
         span = f'<span style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></span>'
     at = min(max(one.at, 0.0), 1.0)
-    return f'<span class="range" aria-hidden="true">{span}<i style="left:{100 * at:.1f}%"></i></span>'
+    return (
+        f'<span class="range" aria-hidden="true">{span}<i style="left:{100 * at:.1f}%"></i></span>'
+    )
 
 
 def _row(cells: Sequence[str], right: set[int], trusted: set[int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, get_args
 
 from pneumoscope.reporting.words import number
 
@@ -41,7 +41,7 @@ def chosen(named: object) -> Language:
     >>> chosen("fr"), chosen("xx")
     ('fr', 'en')
     """
-    return cast("Language", named) if named in LANGUAGES else "en"
+    return next((one for one in LANGUAGES if one == named), "en")
 
 
 def decimal(value: float | None, language: Language, *, digits: int = 3) -> str:

@@ -31,10 +31,10 @@ def launch(settings: Settings, *, port: int, headless: bool) -> None:
     check(settings, port)
     from streamlit.web import bootstrap
 
-    script = str(resources.files("pneumoscope.app") / "main.py")
+    script = str(resources.files("pneumoscope.app.entry") / "pneumoscope_app.py")
     options = server_options(port=port, headless=headless)
     bootstrap.load_config_options(options)
-    bootstrap.run(script, False, settings.to_arguments(), options)  # noqa: FBT003 - not the demo
+    bootstrap.run(script, False, settings.to_arguments(), options)
 
 
 def check(settings: Settings, port: int) -> None:

@@ -1,8 +1,7 @@
-"""The script that Streamlit runs: the frame of every page, and the way between them."""
+"""The frame of every page, and the way between them."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from html import escape
 from importlib import import_module, resources
@@ -50,7 +49,7 @@ def begin(settings: Settings) -> None:
     st.session_state[session.LANGUAGE] = language
     if st.query_params.get(session.QUERY) != language:
         st.query_params[session.QUERY] = language
-    st.logo(_static("logo.svg"), icon_image=_static("mark.svg"), size="medium")
+    st.logo(_static("logo.svg"), size="medium")
     style = f":root{{{variables(session.theme())}}}{_static('app.css')}"
     # A page that says another language than it is written in is read aloud wrongly.
     script = f"document.documentElement.lang = '{language}';"
@@ -105,7 +104,3 @@ def _switch() -> None:
 
 def _static(name: str) -> str:
     return (resources.files("pneumoscope.app") / "static" / name).read_text(encoding="utf8")
-
-
-if __name__ == "__main__":
-    main(Settings.from_arguments(sys.argv[1:]))

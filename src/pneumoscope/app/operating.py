@@ -78,5 +78,3 @@ def point_value(threshold: float) -> float:
 
 def _entry(rate: Rate | Interval) -> Entry:
     return {name: finite(getattr(rate, name)) for name in ("value", "low", "high")}
-
-

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.app.theme import COLOURS, Theme
+from pneumoscope.app.theme import COLOURS, FONT, Theme
 from pneumoscope.core.types import FloatArray
 from pneumoscope.imaging.geometry import Box, Geometry
 from pneumoscope.imaging.overlay import colours
@@ -26,6 +26,10 @@ _MAP = 256
 """Longer side of a saliency map on the page; the network's own has about 7."""
 _PAPER = {"#17212B": "ink", "#5A6672": "muted", "#E3E8EC": "rule", "#0072B2": "accent"}
 """The figures' colours, see `reporting.canvas`, and what the theme calls them."""
+_PALE = "F3F6F8"
+"""Of `answer_figures`: where a confusion matrix holds nothing."""
+_TINT = re.compile(r"fill: #([0-9A-Fa-f]{6})\b")
+_FAMILY = re.compile(r"font-family: ?[^;\"]+")
 _TEXT = re.compile(r"(<text[^>]*>)([^<]*)(</text>)")
 
 
@@ -69,6 +73,11 @@ def coloured(saliency: FloatArray) -> NDArray[np.uint8]:
     return np.dstack([colours()[level], level])
 
 
+def drawing(svg: str) -> str:
+    """An SVG as a `data:` address: drawn as a picture, it can neither fetch nor run anything."""
+    return address(svg.encode(), "image/svg+xml")
+
+
 def png(picture: NDArray[np.uint8]) -> bytes:
     """Grey, RGB or RGBA as PNG, compressed quickly."""
     buffer = io.BytesIO()
@@ -93,11 +102,31 @@ def themed(svg: str, theme: Theme, words: Mapping[str, str]) -> str:
     for colour, name in _PAPER.items():
         value = COLOURS[theme][name]
         drawn = drawn.replace(colour, value).replace(colour.lower(), value)
+    drawn = _TINT.sub(lambda found: _tinted(found, theme), drawn)
+    drawn = drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    drawn = _FAMILY.sub(f"font-family: {FONT}", drawn)
     page = COLOURS[theme]["page"]
     for white in ("#ffffff", "#FFFFFF", "white"):
         drawn = drawn.replace(f"fill: {white}", f"fill: {page}")
         drawn = drawn.replace(f"stroke: {white}", f"stroke: {page}")
     return drawn
+
+
+def _tinted(found: re.Match[str], theme: Theme) -> str:
+    """A tint between the figures' palest and their accent, as the theme has it; others stay."""
+    colour = _levels(found.group(1))
+    pale, full = _levels(_PALE), _levels("0072B2")
+    share = float((colour - pale) @ (full - pale) / ((full - pale) @ (full - pale)))
+    if not 0 <= share < 1 or np.abs(pale + share * (full - pale) - colour).max() > 3:
+        return found.group()
+    ends = (_levels(COLOURS[theme][name].removeprefix("#")) for name in ("soft", "accent"))
+    low, high = ends
+    mixed = np.rint(low + share * (high - low)).astype(int)
+    return f"fill: #{bytes(mixed.tolist()).hex()}"
+
+
+def _levels(colour: str) -> NDArray[np.float64]:
+    return np.array(list(bytes.fromhex(colour)), dtype=np.float64)
 
 
 def _reworded(found: re.Match[str], words: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 from pneumoscope.app import html
 from pneumoscope.app.data import Audit, Run, find_runs, read_audit
 from pneumoscope.app.language import Language, Text, chosen, spoken
-from pneumoscope.app.pictures import themed
+from pneumoscope.app.pictures import drawing, themed
 from pneumoscope.app.settings import Settings
 from pneumoscope.app.theme import Theme
 from pneumoscope.app.words import figures as figure_words
@@ -82,18 +82,26 @@ def audit() -> Audit | None:
     return None if folder is None else _audit(str(folder), _changed(folder / "audit.json"))
 
 
-def draw(make: Callable[[], NamedFigure | None], key: str) -> str | None:
-    """The SVG of a figure in the page's theme and language; drawn once for all visitors.
+def draw(make: Callable[[], NamedFigure | None], key: str, *, title: str, caption: str = "") -> str:
+    """A figure in the page's theme and language, under its title; drawn once for all visitors.
+
+    Nothing where there is nothing to draw.
 
     Args:
         make: Draws it; None where there is nothing to draw.
         key: Fixed by all that it shows.
+        title: In the page's words.
+        caption: How to read it.
     """
-    svg = _svg(key, make)
-    if svg is None:
-        return None
-    words = figure_words.FIGURES if language() == "fr" else {}
-    return themed(svg, theme(), {name: text.fr for name, text in words.items()})
+    found = _svg(key, make)
+    if found is None:
+        return ""
+    svg, alt = found
+    if language() == "en":
+        return html.figure(drawing(themed(svg, theme(), {})), alt, title, caption)
+    words = {name: text.fr for name, text in figure_words.FIGURES.items()}
+    spoken_alt = f"{title}. {caption}" if caption else title
+    return html.figure(drawing(themed(svg, theme(), words)), spoken_alt, title, caption)
 
 
 def show(*parts: str) -> None:
@@ -147,8 +155,9 @@ def _audit(folder: str, changed: float) -> Audit:
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
-def _svg(key: str, _make: Callable[[], NamedFigure | None]) -> str | None:
+def _svg(key: str, _make: Callable[[], NamedFigure | None]) -> tuple[str, str] | None:
+    """The SVG and the finding it shows."""
     del key
     with _DRAWING:
         named = _make()
-        return None if named is None else to_svg(named)
+        return None if named is None else (to_svg(named), named.alt)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
-_WIDTH, _HALF, _BINS, _FOOT = 640.0, 70.0, 32, 22.0
+from pneumoscope.app.theme import FONT
+
+_WIDTH, _HALF, _BINS, _FOOT = 1100.0, 70.0, 44, 22.0
 
 
 def spread_svg(
@@ -16,16 +19,16 @@ def spread_svg(
     *,
     threshold: float,
     names: tuple[str, str],
-    alt: str,
+    colours: Mapping[str, str],
 ) -> str:
-    """An `<svg role="img">`: bars of the label above a line, of all others below it.
+    """An SVG: bars of the label above a line, of all others below it.
 
     Args:
         positive: `[image]`, whether it has the label.
         scores: `[image]`, probability of the label, in [0, 1].
         threshold: In [0, 1].
         names: What the bars above and below are called.
-        alt: What the drawing shows.
+        colours: `accent`, `muted`, `rule` and `ink` of the theme.
     """
     edges = np.linspace(0, 1, _BINS + 1)
     above, below = (
@@ -43,11 +46,22 @@ def spread_svg(
     at, height = threshold * _WIDTH, 2 * _HALF + _FOOT
     ticks = "".join(
         f'<text x="{x * _WIDTH:.0f}" y="{height - 5:.0f}" text-anchor="{anchor}">{x:g}</text>'
-        for x, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
+        for x, anchor in (
+            (0, "start"),
+            (0.25, "middle"),
+            (0.5, "middle"),
+            (0.75, "middle"),
+            (1, "end"),
+        )
+    )
+    style = (
+        f".with{{fill:{colours['accent']}}}.without{{fill:{colours['muted']}}}"
+        f".base{{stroke:{colours['rule']}}}.at{{stroke:{colours['ink']};stroke-width:2}}"
+        f"text{{fill:{colours['muted']};font:13px {FONT}}}"
     )
     return (
-        f'<svg class="spread" viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
-        f'aria-label="{escape(alt)}">{"".join(bars)}'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {height:g}">'
+        f"<style>{style}</style>{''.join(bars)}"
         f'<line class="base" x1="0" x2="{_WIDTH:g}" y1="{_HALF:g}" y2="{_HALF:g}"/>'
         f'<line class="at" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{2 * _HALF:g}"/>{ticks}'
         f'<text x="6" y="14">{escape(names[0])}</text>'

@@ -57,11 +57,13 @@ def _run(found: object, uri: str, metrics: Sequence[str]) -> StoredRun:
     info, data = found.info, found.data  # type: ignore[attr-defined]
     address = None
     if uri.startswith(("http://", "https://")):
-        address = f"{store_name(uri).rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+        address = (
+            f"{store_name(uri).rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+        )
     values = {
         key: float(value)
         for key in metrics
         for name, value in data.metrics.items()
-        if name in (key, f"test/{key}", f"test.{key}", f"test_{key}")
+        if name == f"test/{key}"
     }
     return StoredRun(str(info.run_name), values, address)

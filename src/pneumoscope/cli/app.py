@@ -20,9 +20,7 @@ def web_app(
         Path | None, typer.Option(metavar="FOLDER", help="What audit wrote, to show and review.")
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="To listen on.")] = 8501,
-    headless: Annotated[
-        bool, typer.Option("--headless", help="Do not open a browser.")
-    ] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
 ) -> None:
     """Show model, data, runs and evaluation in the browser, and try radiographs, on this machine.
 

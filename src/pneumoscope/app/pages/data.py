@@ -82,7 +82,7 @@ def _count_table(table: pl.DataFrame, by: str) -> str:
     ]  # fmt: skip
     head = [session.say(words.BY[by]), *labels, session.say(words.ALL)]
     numbers = range(1, len(head))
-    return html.table(head, rows, caption=session.say(words.BY[by]), numbers=numbers)
+    return html.table(head, rows, caption=session.say(words.BY[by]), numbers=numbers, narrow=True)
 
 
 def _named(value: str | None, by: str) -> str:
@@ -110,7 +110,11 @@ def _issue(issue: Mapping[str, Any]) -> None:
     severity = str(issue.get("severity"))
     chip = html.chip(known(words.SEVERITIES, severity, language), _COLOURS.get(severity, "plain"))
     # A check may find several things: in English each says its own title.
-    title = str(issue.get("title")) if language == "en" else known(words.CHECKS, issue["check"], language)
+    title = (
+        str(issue.get("title"))
+        if language == "en"
+        else known(words.CHECKS, issue["check"], language)
+    )
     message = html.english(str(issue.get("message", "")))
     paths = list(issue.get("paths") or ())
     listed = ""
@@ -138,15 +142,24 @@ def _done(found: Audit) -> None:
         return
     # Reasons name files; what they share says how many there are of a kind.
     kind = pl.col("excluded").str.replace(r" of .*$| \(.*$|[;:.] .*$", "")
-    grouped = left_out.group_by(kind.alias("kind")).len().sort("len", "kind", descending=[True, False])
+    grouped = (
+        left_out.group_by(kind.alias("kind")).len().sort("len", "kind", descending=[True, False])
+    )
     rows = [
-        (html.english(row["kind"]), whole(row["len"], session.language()))
+        (_excluded(row["kind"]), whole(row["len"], session.language()))
         for row in grouped.head(_SHOWN_REASONS).iter_rows(named=True)
     ]
     head = [session.say(words.REASON), session.say(common.IMAGES)]
     caption = session.say(words.EXCLUDED)
     session.show(f"<h3>{escape(caption)}</h3>")
-    session.show(html.table(head, rows, caption=caption, numbers=[1], trusted=[0]))
+    session.show(html.table(head, rows, caption=caption, numbers=[1], trusted=[0], narrow=True))
+
+
+def _excluded(kind: str) -> str:
+    """Why images are left out, marked as English where it is not known in the page's language."""
+    if kind in words.EXCLUSIONS:
+        return escape(known(words.EXCLUSIONS, kind, session.language()))
+    return html.english(kind)
 
 
 def _pictures(catalogue: pl.DataFrame) -> None:
@@ -162,7 +175,8 @@ def _pictures(catalogue: pl.DataFrame) -> None:
         html.together(
             (html.picture(source, session.say(words.MEAN_OF, label=label), label)
              for label, source in means.items()),
-            least="11rem",
+            least="13rem",
+            close=True,
         )
     )  # fmt: skip
     st.header(session.say(words.SHEETS), anchor=False)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -12,16 +15,21 @@ from pneumoscope.app.figures import entry_tile
 from pneumoscope.app.gallery import mistakes
 from pneumoscope.app.language import decimal, known, percent, spoken
 from pneumoscope.app.operating import Moved, moved, point_value
+from pneumoscope.app.pictures import drawing
 from pneumoscope.app.spread import spread_svg
+from pneumoscope.app.theme import COLOURS
 from pneumoscope.app.words import common
 from pneumoscope.app.words import evaluation as words
 from pneumoscope.evaluation.operating_point import one_against_rest
 from pneumoscope.evaluation.predictions import Predictions
+from pneumoscope.reporting.canvas import NamedFigure
 from pneumoscope.reporting.figures import confusion_figure, roc_figure
 from pneumoscope.reporting.trust.answers import risk_coverage_figure
 from pneumoscope.reporting.trust.calibration import reliability_before_after_figure
 
-_DRAWN = {
+_DRAWN: Mapping[
+    str, Callable[[Predictions, Mapping[str, Any], Mapping[str, Any]], NamedFigure | None]
+] = {
     "reliability_before_after": reliability_before_after_figure,
     "risk_coverage": risk_coverage_figure,
     "roc": lambda predictions, metrics, _: roc_figure(predictions, metrics),
@@ -61,7 +69,9 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
         html.tiles(entry_tile(session.say(t), entry, level, language) for t, entry in named)
     )
     told = {name: decimal(value, language, digits=0) for name, value in found.of_thousand.items()}
-    session.show(f'<p class="aside">{escape(session.say(words.OF_THOUSAND, label=label, **told))}</p>')
+    session.show(
+        f'<p class="aside">{escape(session.say(words.OF_THOUSAND, label=label, **told))}</p>'
+    )
     _spread(predictions, label, found.threshold)
 
 
@@ -107,33 +117,31 @@ def point_name(name: str) -> str:
     text = words.POINT_NAMES.get(rate)
     if text is None:
         return name
-    return session.say(text, value=decimal(float(value), session.language(), digits=2) if value else "")
+    return session.say(
+        text, value=decimal(float(value), session.language(), digits=2) if value else ""
+    )
 
 
 def _spread(predictions: Predictions, label: str, threshold: float) -> None:
     positive, scores = one_against_rest(predictions, label)
     at = decimal(threshold, session.language())
+    alt = session.say(words.SPREAD_ALT, label=label, threshold=at)
     svg = spread_svg(
-        positive,
-        scores,
-        threshold=threshold,
+        positive, scores, threshold=threshold, colours=COLOURS[session.theme()],
         names=(session.say(words.WITH, label=label), session.say(words.WITHOUT)),
-        alt=session.say(words.SPREAD_ALT, label=label, threshold=at),
-    )
-    title = f"<b>{escape(session.say(words.SPREAD))}</b>"
-    session.show(f'<figure class="drawing"><figcaption>{title}</figcaption></figure>{svg}')
+    )  # fmt: skip
+    session.show(html.figure(drawing(svg), alt, session.say(words.SPREAD), wide=True))
 
 
 def _curves(run: Run, predictions: Predictions) -> None:
     st.header(session.say(words.CURVES), anchor=False)
+    known_by = f"{run.folder}:{run.metrics.get('bundle')}:{run.metrics.get('data')}"
     parts = []
     for name, make in _DRAWN.items():
-        key = f"{run.folder}:{run.metrics.get('bundle')}:{run.metrics.get('data')}:{name}"
-        svg = session.draw(lambda m=make: m(predictions, run.metrics, run.assessment), key)  # type: ignore[misc]
-        if svg is not None:
-            title, caption = words.FIGURES[name]
-            parts.append(html.figure(svg, session.say(title), session.say(caption)))
-    session.show(html.together(parts, least="22rem"))
+        drawn = partial(make, predictions, run.metrics, run.assessment)
+        title, caption = map(session.say, words.FIGURES[name])
+        parts.append(session.draw(drawn, f"{known_by}:{name}", title=title, caption=caption))
+    session.show(html.together(filter(None, parts), least="26rem"))
 
 
 def _verdict(run: Run) -> None:
@@ -174,7 +182,9 @@ def _gallery(run: Run, predictions: Predictions) -> None:
     found = session.predictor()
     if found is None or found.model_id != run.metrics.get("bundle"):
         bundle = run.folder / "bundle"
-        session.show(f'<p class="aside">{escape(session.say(words.GALLERY_OTHER, bundle=bundle))}</p>')
+        session.show(
+            f'<p class="aside">{escape(session.say(words.GALLERY_OTHER, bundle=bundle))}</p>'
+        )
         return
     shown = mistakes(found, predictions)
     if shown is None:
@@ -190,4 +200,4 @@ def _gallery(run: Run, predictions: Predictions) -> None:
         sure = percent(one.probability, language)
         text = session.say(words.MISTAKE, truth=one.truth, answered=one.answered, probability=sure)
         parts.append(html.picture(one.source, text, text))
-    session.show(html.together(parts, least="17rem"))
+    session.show(html.together(parts, least="17rem", close=True))

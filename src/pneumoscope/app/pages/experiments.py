@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 
 import streamlit as st
@@ -52,7 +53,9 @@ def _board(many: Sequence[Run]) -> None:
     ]  # fmt: skip
     rows = []
     for run, values in board_rows(many):
-        role = html.chip(known(words.ROLES, run.role, language), "green" if run.role == "champion" else "plain")
+        role = html.chip(
+            known(words.ROLES, run.role, language), "green" if run.role == "champion" else "plain"
+        )
         cells = [_with_interval(entry) for entry in values]
         rows.append([run.name, role, *cells, str(run.metrics.get("n_images", "")), _where(run)])
     numbers = range(2, 3 + len(BOARD))
@@ -60,21 +63,34 @@ def _board(many: Sequence[Run]) -> None:
     caption = session.say(words.BOARD)
     session.show(html.table(head, rows, caption=caption, numbers=numbers, trusted=trusted))
     session.show(f'<p class="aside">{escape(session.say(words.ROLE_WORDS))}</p>')
+    stores = {kept_in(run): None for run in many if tracked_link(run) is None}
+    for store in filter(None, stores):
+        command = f"mlflow ui --backend-store-uri {store}"
+        session.show(f'<p class="aside">{escape(session.say(words.BROWSE, command=command))}</p>')
 
 
 def _with_interval(entry: object) -> str:
     language = session.language()
     low, high = number(entry, "low"), number(entry, "high")
-    ends = "" if low is None or high is None else f"{decimal(low, language)}\u2013{decimal(high, language)}"
+    ends = (
+        ""
+        if low is None or high is None
+        else f"{decimal(low, language)}\u2013{decimal(high, language)}"
+    )
     return f"{escape(decimal(number(entry), language))}<small>{escape(ends)}</small>"
 
 
 def _where(run: Run) -> str:
     address = tracked_link(run)
     if address is not None:
-        text = escape(session.say(words.OPEN))
-        return f'<a href="{escape(address)}" rel="noreferrer noopener" target="_blank">{text}</a>'
-    return escape(kept_in(run) or "\u2013")
+        return _linked(address)
+    store = kept_in(run)
+    return escape("\u2013" if store is None else store.rpartition("/")[2])
+
+
+def _linked(address: str) -> str:
+    text = escape(session.say(words.OPEN))
+    return f'<a href="{escape(address)}" rel="noreferrer noopener" target="_blank">{text}</a>'
 
 
 def _side_by_side(many: Sequence[Run]) -> None:
@@ -92,20 +108,20 @@ def _side_by_side(many: Sequence[Run]) -> None:
         label = label_of_interest(chosen[0].metrics["labels"])
         predictions = {run.name: run.predictions() for run in chosen}
         areas = {run.name: number(run.metrics.get(f"auc:{label}")) for run in chosen}
-        svg = session.draw(lambda: overlaid_roc_figure(predictions, label, areas), f"roc|{key}")
-        parts.append(html.figure(svg or "", session.say(words.ROC)))
+        roc = partial(overlaid_roc_figure, predictions, label, areas)
+        parts.append(session.draw(roc, f"roc|{key}", title=session.say(words.ROC)))
     histories = {run.name: table for run in chosen if (table := run.history()) is not None}
     places = {run.name: place for place, run in enumerate(chosen)}
     if len(histories) > 1:
-        svg = session.draw(lambda: overlaid_history_figure(histories, places), f"history|{key}")
-        parts.append(html.figure(svg or "", session.say(words.HISTORY)))
-    session.show(html.together([*parts, *map(_confusion, chosen)], least="22rem"))
+        trained = partial(overlaid_history_figure, histories, places)
+        parts.append(session.draw(trained, f"history|{key}", title=session.say(words.HISTORY)))
+    session.show(html.together([*parts, *map(_confusion, chosen)], least="22rem", close=True))
 
 
 def _confusion(run: Run) -> str:
     key = f"{run.folder}:{run.metrics.get('bundle')}:{run.metrics.get('data')}:confusion"
-    svg = session.draw(lambda: confusion_figure(run.predictions(), run.metrics), key)
-    return html.figure(svg or "", session.say(words.CONFUSION, name=run.name))
+    title = session.say(words.CONFUSION, name=run.name)
+    return session.draw(lambda: confusion_figure(run.predictions(), run.metrics), key, title=title)
 
 
 def _test(many: Sequence[Run]) -> None:
@@ -139,7 +155,7 @@ def _test(many: Sequence[Run]) -> None:
 
 
 def _store(uri: str) -> None:
-    from pneumoscope.app.store import stored_runs, store_name
+    from pneumoscope.app.store import store_name, stored_runs
 
     language = session.language()
     session.show(f'<p class="aside">{escape(session.say(words.STORE, store=store_name(uri)))}</p>')
@@ -149,10 +165,7 @@ def _store(uri: str) -> None:
     rows = []
     for one in stored_runs(uri, BOARD):
         values = [decimal(one.metrics.get(key), language) for key in BOARD]
-        link = ""
-        if one.address:
-            text = escape(session.say(words.OPEN))
-            link = f'<a href="{escape(one.address)}" rel="noreferrer noopener" target="_blank">{text}</a>'
+        link = _linked(one.address) if one.address else ""
         rows.append([one.name, *values, link])
     numbers = range(1, 1 + len(BOARD))
     caption = session.say(words.BOARD)

@@ -59,7 +59,7 @@ def _figures(run: Run) -> None:
         text = session.say(words.NOT_GREEN, items=", ".join(doubtful)) if doubtful else ""
         if colour == "green":
             text = session.say(words.ALL_GREEN)
-        session.show(html.notice(spoken(common.OVERALL[colour], language), text, colour))
+        session.show(html.notice(spoken(common.OVERALL[colour], language), text, colour, loud=True))
     else:
         session.tell(words.NOT_JUDGED)
     keys = [key.format(label=label) for key in _SHOWN]
@@ -104,7 +104,7 @@ def _model(found: Predictor | None) -> None:
             "labels": ", ".join(found.labels),
             "training": whole(spec.training.images.get("train"), language),
             "gate": spoken(words.GATE["yes" if found.gate else "no"], language),
-            "licence": spec.licence,
+            "licence": known(common.NOT_RECORDED, spec.licence, language),
         }  # fmt: skip
         named = {spoken(words.FACTS[key], language): value for key, value in values.items()}
         parts.append(f"<h2>{escape(session.say(words.MODEL))}</h2>{html.facts(named)}")

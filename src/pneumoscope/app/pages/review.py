@@ -104,8 +104,12 @@ def _choices(one: Suspect, labels: list[str], total: int) -> None:
             shortcut=key, width="stretch", on_click=_decide, args=(one, verdict, label, total),
         )  # fmt: skip
     with st.container(horizontal=True):
-        st.button(session.say(words.BACK), key="back", shortcut="Left", on_click=_move, args=(-1, total))
-        st.button(session.say(words.NEXT), key="next", shortcut="Right", on_click=_move, args=(1, total))
+        st.button(
+            session.say(words.BACK), key="back", shortcut="Left", on_click=_move, args=(-1, total)
+        )
+        st.button(
+            session.say(words.NEXT), key="next", shortcut="Right", on_click=_move, args=(1, total)
+        )
     session.show(f'<p class="aside">{escape(session.say(words.KEYS))}</p>')
 
 

@@ -61,7 +61,9 @@ def _given() -> list[Given]:
     left, right = st.columns([3, 2], gap="large")
     with left:
         files = st.file_uploader(
-            session.say(words.UPLOAD, most=MOST_MEGABYTES), accept_multiple_files=True, key="try-files"
+            session.say(words.UPLOAD, most=MOST_MEGABYTES),
+            accept_multiple_files=True,
+            key="try-files",
         )
     with right:
         session.show(f'<p class="label">{escape(session.say(words.EXAMPLES))}</p>')
@@ -70,16 +72,18 @@ def _given() -> list[Given]:
                 name = session.say(words.EXAMPLE, label=label)
                 st.button(name, on_click=_take, args=(label,), key=f"try-{label}")
         session.show(f'<p class="aside">{escape(session.say(words.PHANTOM_NOTE))}</p>')
-        label = st.session_state.get(_EXAMPLE)
-        if label and files:
+        phantom: str | None = st.session_state.get(_EXAMPLE)
+        if phantom and files:
             st.button(session.say(words.CLEAR), on_click=_take, args=(None,), type="tertiary")
     if len(files) > _MOST_FILES:
         session.show(
-            html.notice(session.say(words.TOO_MANY, given=len(files), most=_MOST_FILES), "", "amber")
+            html.notice(
+                session.say(words.TOO_MANY, given=len(files), most=_MOST_FILES), "", "amber"
+            )
         )
     given = [Given(file.name, file.getvalue()) for file in files[:_MOST_FILES]]
-    if label:
-        given.append(Given(session.say(words.EXAMPLE, label=label), _phantom(label)))
+    if phantom:
+        given.append(Given(session.say(words.EXAMPLE, label=phantom), _phantom(phantom)))
     return given
 
 
@@ -111,7 +115,11 @@ def _answered(found: Predictor, one: Given) -> Examined:
             st.write(session.say(words.TOOK, step=name, milliseconds=took))
         took = decimal(prediction.milliseconds, language, digits=0)
         failed = prediction.decision == "unreadable"
-        label = f"{one.name}: {session.say(words.DECISIONS['unreadable'])}" if failed else f"{one.name}: {session.say(words.DONE, milliseconds=took)}"
+        label = (
+            f"{one.name}: {session.say(words.DECISIONS['unreadable'])}"
+            if failed
+            else f"{one.name}: {session.say(words.DONE, milliseconds=took)}"
+        )
         status.update(label=label, state="error" if failed else "complete")
     return kept[key]
 
@@ -122,7 +130,9 @@ def _table(answers: Sequence[Examined]) -> None:
     rows = []
     for one in answers:
         values = one.prediction.probabilities
-        sure = percent(max(values.values()), language, digits=1) if values else percent(None, language)
+        sure = (
+            percent(max(values.values()), language, digits=1) if values else percent(None, language)
+        )
         rows.append((one.name, told(one.prediction, language).title, sure))
     session.show(html.table(head, rows, caption=session.say(words.ANSWER), numbers=[2]))
 
@@ -148,7 +158,9 @@ def _said(found: Predictor, prediction: Prediction) -> None:
         st.subheader(session.say(words.GATE), anchor=False)
         if prediction.gate is None:
             session.tell(words.NO_GATE, colour="amber")
-        outcomes = [stage.outcome for stage in (prediction.gate.stages if prediction.gate else {}).values()]
+        outcomes = [
+            stage.outcome for stage in (prediction.gate.stages if prediction.gate else {}).values()
+        ]
         items = "".join(
             f"<li><b>{escape(stage.name)}</b>{html.chip(stage.outcome, OUTCOME_COLOURS[outcome])}"
             f"<span>{escape(stage.text)}</span></li>"
@@ -156,7 +168,7 @@ def _said(found: Predictor, prediction: Prediction) -> None:
         )
         session.show(f'<ul class="steps">{items}</ul>')
     st.subheader(session.say(words.ANSWER), anchor=False)
-    session.show(html.notice(said.title, said.text, COLOURS[prediction.decision]))
+    session.show(html.notice(said.title, said.text, COLOURS[prediction.decision], loud=True))
     if prediction.probabilities:
         _probabilities(prediction)
 

@@ -2,6 +2,7 @@
 
 from pneumoscope.app.language import Text
 
+NOT_RECORDED = {"not recorded": Text("not recorded", "non renseigné")}
 TITLE = Text("Pneumoscope", "Pneumoscope")
 NOTICE = Text(
     "For research use. Not a medical device.",
@@ -9,7 +10,7 @@ NOTICE = Text(
 )
 FOOT = Text(
     "Everything stays on this machine: pictures are answered in memory, nothing is sent or kept.",
-    "Tout reste sur cette machine : les images sont lues en mémoire, rien n’est envoyé ni conservé.",
+    "Tout reste sur cette machine : les images sont lues en mémoire, rien n’est envoyé ni gardé.",
 )
 LANGUAGE = Text("Language", "Langue")
 NAMES = {
@@ -55,7 +56,9 @@ RUN = Text("Run", "Exécution")
 LABEL = Text("Label", "Étiquette")
 IMAGES = Text("Images", "Images")
 IMAGES_OF = Text("{shown} of {total} images", "{shown} images sur {total}")
-OF_PATIENTS = Text("{images} images of {patients} patients", "{images} images de {patients} patients")
+OF_PATIENTS = Text(
+    "{images} images of {patients} patients", "{images} images de {patients} patients"
+)
 METRICS = {
     "auc": Text("AUC", "AUC"),
     "average_precision": Text("Average precision", "Précision moyenne"),
@@ -86,9 +89,7 @@ OVERALL = {
     "amber": Text(
         "The figures stand with reservations", "Les chiffres tiennent, avec des réserves"
     ),
-    "red": Text(
-        "The figures do not stand as they are", "Les chiffres ne tiennent pas en l’état"
-    ),
+    "red": Text("The figures do not stand as they are", "Les chiffres ne tiennent pas en l’état"),
     "grey": Text(
         "Nothing that was measured speaks against the figures, but not all was measured",
         "Rien de ce qui a été mesuré ne contredit les chiffres, mais tout n’a pas été mesuré",

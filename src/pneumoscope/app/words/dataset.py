@@ -53,6 +53,17 @@ DONE_NOTHING = Text(
 )
 EXCLUDED = Text("Left out, with the reason", "Écartées, avec la raison")
 REASON = Text("Reason", "Raison")
+EXCLUSIONS = {
+    "unreadable": Text("unreadable", "illisible"),
+    "identical copy": Text("identical copy", "copie identique"),
+    "identical copies carry different labels": Text(
+        "identical copies carry different labels", "copies identiques d’étiquettes différentes"
+    ),
+    "not in the split file": Text("not in the split file", "absente du fichier de partition"),
+    "not drawn": Text("not drawn", "non tirée"),
+    "excluded by the label patch": Text("excluded by the label patch", "exclue à la relecture"),
+}
+"""What reasons begin with."""
 MEANS = Text("Mean images", "Images moyennes")
 MEANS_LEAD = Text(
     "What differs between them beside the lungs, a model may learn instead.",

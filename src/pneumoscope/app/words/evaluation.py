@@ -15,7 +15,10 @@ POINT_LEAD = Text(
     "d’autres sont laissés en paix, et ce que vaut alors une réponse positive ou négative.",
 )
 OF_INTEREST = Text("Label of interest", "Étiquette étudiée")
-THRESHOLD = Text("Threshold: positive from this probability of {label}", "Seuil : positif à partir de cette probabilité de {label}")
+THRESHOLD = Text(
+    "Threshold: positive from this probability of {label}",
+    "Seuil : positif à partir de cette probabilité de {label}",
+)
 PREVALENCE = Text(
     "Prevalence of {label} where it will be used", "Prévalence de {label} là où il servira"
 )
@@ -69,9 +72,7 @@ FIGURES = {
     ),
     "confusion": (
         Text("Confusion matrix", "Matrice de confusion"),
-        Text(
-            "Which label is taken for which.", "Quelle étiquette est prise pour quelle autre."
-        ),
+        Text("Which label is taken for which.", "Quelle étiquette est prise pour quelle autre."),
     ),
 }
 VERDICT = Text("Verdict", "Verdict")
@@ -79,8 +80,8 @@ LIMIT = Text("Limit: {limit}", "Limite : {limit}")
 NO_ASSESSMENT = Text(
     "This run was not assessed. Evaluate it again with this version: pneumoscope evaluate BUNDLE "
     "DATA",
-    "Cette exécution n’a pas été jugée. Évaluez-la avec cette version : pneumoscope evaluate MODÈLE "
-    "DONNÉES",
+    "Cette exécution n’a pas été jugée. Évaluez-la avec cette version : pneumoscope evaluate "
+    "MODÈLE DONNÉES",
 )
 GALLERY = Text("Surest mistakes", "Erreurs les plus sûres")
 GALLERY_LEAD = Text(
@@ -90,10 +91,12 @@ GALLERY_LEAD = Text(
 GALLERY_OTHER = Text(
     "These are the mistakes of another model than the one that is open here. Start the app with "
     "this run’s bundle to see them: --bundle {bundle}",
-    "Ce sont les erreurs d’un autre modèle que celui ouvert ici. Lancez l’application avec le modèle "
-    "de cette exécution pour les voir : --bundle {bundle}",
+    "Ce sont les erreurs d’un autre modèle que celui ouvert ici. Lancez l’application avec le "
+    "modèle de cette exécution pour les voir : --bundle {bundle}",
 )
-NO_MISTAKE = Text("No image was given a wrong label.", "Aucun cliché n’a reçu une étiquette fausse.")
+NO_MISTAKE = Text(
+    "No image was given a wrong label.", "Aucun cliché n’a reçu une étiquette fausse."
+)
 MISTAKE = Text(
     "{truth}, taken for {answered} ({probability})", "{truth}, pris pour {answered} ({probability})"
 )

@@ -5,8 +5,8 @@ from pneumoscope.app.language import Text
 TITLE = Text("Experiments", "Expériences")
 LEAD = Text(
     "Every run that was kept: which is better, by how much, and whether that is more than chance.",
-    "Toutes les exécutions conservées : laquelle est meilleure, de combien, et si c’est plus que le "
-    "hasard.",
+    "Toutes les exécutions conservées : laquelle est meilleure, de combien, et si c’est plus que "
+    "le hasard.",
 )
 BOARD = Text("Leaderboard", "Classement")
 ROLE = Text("Role", "Rôle")
@@ -57,6 +57,4 @@ STORE = Text(
     "Exécutions du dépôt MLflow {store}. Donnez un dossier avec --runs pour voir leurs figures.",
 )
 OPEN = Text("Open in MLflow", "Ouvrir dans MLflow")
-BROWSE = Text(
-    "To browse a local store: {command}", "Pour parcourir un dépôt local : {command}"
-)
+BROWSE = Text("To browse a local store: {command}", "Pour parcourir un dépôt local : {command}")

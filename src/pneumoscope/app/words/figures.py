@@ -15,7 +15,6 @@ FIGURES = {
         "Predicted label, in columns": "Étiquette prédite, en colonnes",
         "True label, in rows": "Vraie étiquette, en lignes",
         "Sensitivity": "Sensibilité",
-        "1 − specificity": "1 − spécificité",
         "1 \u2212 specificity": "1 − spécificité",
         "Precision": "Précision",
         "Recall": "Rappel",

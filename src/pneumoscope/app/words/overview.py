@@ -6,8 +6,8 @@ WELCOME = Text("A classifier you can question", "Un classifieur que l’on peut 
 LEAD = Text(
     "“{name}” reads a chest radiograph and says which of {labels} it shows, how sure it is, and "
     "where it looked. It declines when it cannot tell.",
-    "« {name} » lit une radiographie du thorax et dit ce qu’elle montre parmi {labels}, avec quelle "
-    "certitude, et où il a regardé. Il s’abstient quand il ne peut pas trancher.",
+    "« {name} » lit une radiographie du thorax et dit ce qu’elle montre parmi {labels}, avec "
+    "quelle certitude, et où il a regardé. Il s’abstient quand il ne peut pas trancher.",
 )
 LEAD_RUNS = Text(
     "What was trained, how good it is, and how far that can be believed.",
@@ -47,11 +47,11 @@ LIMITS_TEXT = (
     ),
     Text(
         "A promise elsewhere. Other machines, patients and prevalences change every figure.",
-        "Une promesse ailleurs. D’autres appareils, patients et prévalences changent chaque chiffre.",
+        "Une promesse ailleurs. D’autres appareils, patients et prévalences changent les chiffres.",
     ),
     Text(
         "An explanation. A saliency map says where the evidence lies, not why it counts.",
-        "Une explication. Une carte de saillance dit où sont les indices, non pourquoi ils comptent.",
+        "Une explication. Une carte de saillance dit où sont les indices, non pourquoi ils servent.",
     ),
 )
 GO = Text("Try a radiograph", "Essayer un cliché")

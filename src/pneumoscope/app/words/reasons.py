@@ -45,7 +45,8 @@ REASONS = {
         "l’entraînement, et les performances annoncées peuvent ne pas tenir",
     ),
     r"no label is usual for such an image": Text(
-        "no label is usual for such an image", "aucune étiquette n’est habituelle pour un tel cliché"
+        "no label is usual for such an image",
+        "aucune étiquette n’est habituelle pour un tel cliché",
     ),
     r"no label can be excluded": Text(
         "no label can be excluded", "aucune étiquette ne peut être exclue"

@@ -12,10 +12,12 @@ LEAD = Text(
 NONE = Text(
     "The audit doubts no label. With --bundle it looks closer: pneumoscope audit DATA --bundle "
     "BUNDLE",
-    "L’audit ne doute d’aucune étiquette. Avec --bundle il regarde de plus près : pneumoscope audit "
-    "DONNÉES --bundle MODÈLE",
+    "L’audit ne doute d’aucune étiquette. Avec --bundle il regarde de plus près : pneumoscope "
+    "audit DONNÉES --bundle MODÈLE",
 )
-PLACE = Text("Image {at} of {total}, {decided} decided", "Image {at} sur {total}, {decided} décidées")
+PLACE = Text(
+    "Image {at} of {total}, {decided} decided", "Image {at} sur {total}, {decided} décidées"
+)
 IN_DATA = Text("Label in the data", "Étiquette dans les données")
 DOUBT = Text("Doubt", "Doute")
 DOUBTS = {
@@ -52,9 +54,7 @@ APPLY = Text(
     "Entraînez avec : pneumoscope train DONNÉES --set data.patch={file}",
 )
 DOWNLOAD = Text("Download the decisions", "Télécharger les décisions")
-FROM = Text(
-    "Goes on from {file}: {n} decisions.", "Reprend {file} : {n} décisions."
-)
+FROM = Text("Goes on from {file}: {n} decisions.", "Reprend {file} : {n} décisions.")
 CLOSED = Text(
     "The audit’s folder cannot be written here. Download the decisions instead.",
     "Le dossier de l’audit ne peut être écrit ici. Téléchargez plutôt les décisions.",

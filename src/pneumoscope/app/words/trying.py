@@ -6,8 +6,8 @@ TITLE = Text("Try a radiograph", "Essayer un cliché")
 LEAD = Text(
     "Drop a chest radiograph. First the gate says whether it can be read at all, then the model "
     "answers, or says why it does not.",
-    "Déposez une radiographie du thorax. D’abord le filtre dit si elle peut être lue, puis le modèle "
-    "répond, ou dit pourquoi il s’abstient.",
+    "Déposez une radiographie du thorax. D’abord le filtre dit si elle peut être lue, puis le "
+    "modèle répond, ou dit pourquoi il s’abstient.",
 )
 UPLOAD = Text(
     "PNG, JPEG or DICOM, one or several, {most} MB each at most",
@@ -20,7 +20,8 @@ PHANTOM_NOTE = Text(
 )
 CLEAR = Text("Put the phantom away", "Retirer le fantôme")
 TOO_MANY = Text(
-    "{given} files were given; the first {most} are answered. Use `pneumoscope predict` for folders.",
+    "{given} files were given; the first {most} are answered. For folders there is `pneumoscope "
+    "predict`.",
     "{given} fichiers donnés ; les {most} premiers sont traités. Pour un dossier : `pneumoscope "
     "predict`.",
 )
@@ -57,7 +58,9 @@ OUTCOMES = {
     "refused": Text("Refused", "Refusé"),
 }
 PASSED = {
-    "modality": Text("probability of a chest radiograph {score}", "probabilité d’un thorax {score}"),
+    "modality": Text(
+        "probability of a chest radiograph {score}", "probabilité d’un thorax {score}"
+    ),
     "quality": Text("no fault seen", "aucun défaut vu"),
     "familiarity": Text(
         "{score} of calibration images are less familiar",
@@ -73,8 +76,8 @@ DECISIONS = {
 }
 SURE = Text(
     "Calibrated probability {probability}. The label set at {level} confidence holds it alone.",
-    "Probabilité calibrée {probability}. L’ensemble d’étiquettes à {level} de confiance ne contient "
-    "qu’elle.",
+    "Probabilité calibrée {probability}. L’ensemble d’étiquettes à {level} de confiance ne "
+    "contient qu’elle.",
 )
 PROBABILITY_ONLY = Text(
     "Calibrated probability {probability}.", "Probabilité calibrée {probability}."
@@ -88,7 +91,8 @@ SIDES = {"yes": Text("positive", "positif"), "no": Text("negative", "négatif")}
 WARNINGS = Text("To be kept in mind", "À garder en tête")
 RADIOGRAPH = Text("Radiograph and evidence", "Cliché et indices")
 STORED = Text(
-    "{width} × {height} pixels, {bits} bits, {format}", "{width} × {height} pixels, {bits} bits, {format}"
+    "{width} × {height} pixels, {bits} bits, {format}",
+    "{width} × {height} pixels, {bits} bits, {format}",
 )
 TAKE = Text("Take it along", "Emporter le résultat")
 PDF = Text("One-page PDF", "PDF d’une page")

@@ -108,8 +108,9 @@ def figure(source: str, alt: str, title: str, caption: str = "", *, wide: bool =
         wide: Whether it takes all the room there is.
     """
     words = f"<span>{escape(caption)}</span>" if caption else ""
+    kind = "drawing wide" if wide else "drawing"
     return (
-        f'<figure class="drawing{" wide" if wide else ""}"><figcaption><b>{escape(title)}</b>{words}'
+        f'<figure class="{kind}"><figcaption><b>{escape(title)}</b>{words}'
         f'</figcaption><img src="{escape(source)}" alt="{escape(alt)}"></figure>'
     )
 

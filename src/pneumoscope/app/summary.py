@@ -111,7 +111,8 @@ def _pictures(figure: Figure, at: float, examined: Examined, language: Language)
         _write(figure, at, title, size=9, color=MUTED, at=left)
         axes = figure.add_axes((left, at - 0.012 - tall, wide, tall), facecolor="black")
         axes.set(xticks=[], yticks=[])
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect="equal", anchor="N")
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect="equal")
+        axes.set_anchor("N")
 
 
 def _overlaid(examined: Examined, label: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

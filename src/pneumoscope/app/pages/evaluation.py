@@ -59,6 +59,7 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
     if len(predictions.labels) > 2:
         at = predictions.labels.index(label)
         label = st.selectbox(session.say(words.OF_INTEREST), predictions.labels, index=at)
+    session.show(f'<p class="aside">{escape(session.say(words.POINT_LEAD, label=label))}</p>')
     found = _sliders(run, predictions, label)
     language, level = session.language(), run.metrics.get("confidence_level")
     named = (

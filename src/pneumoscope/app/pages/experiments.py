@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from pneumoscope.app import html, session
 from pneumoscope.app.board import BOARD, board_rows, compared, kept_in, tracked_link
-from pneumoscope.app.data import Run, label_of_interest
+from pneumoscope.app.data import Run, label_of_interest, leaderboards
 from pneumoscope.app.figures import metric_name
 from pneumoscope.app.language import decimal, known
 from pneumoscope.app.words import common
@@ -41,6 +43,8 @@ def show() -> None:
     _side_by_side(many)
     if len(many) > 1:
         _test(many)
+    for name, board in leaderboards(Path(named or "")).items():
+        _benchmark(name, board)
 
 
 def _board(many: Sequence[Run]) -> None:
@@ -152,6 +156,25 @@ def _test(many: Sequence[Run]) -> None:
     head += [session.say(text) for text in (words.DIFFERENCE, words.P_VALUE, words.SAYS)]
     caption = session.say(words.TEST)
     session.show(html.table(head, rows, caption=caption, numbers=range(1, 5), trusted=[3]))
+
+
+def _benchmark(name: str, board: Mapping[str, Any]) -> None:
+    """What `benchmark` ranked, in its order and with its seconds."""
+    language, title = session.language(), session.say(words.BENCHMARK, name=name)
+    st.header(title, anchor=False)
+    rows = []
+    for one in board.get("candidates") or ():
+        metrics = one.get("metrics") or {}
+        seconds = one.get("train_seconds")
+        took = (
+            decimal(seconds, language, digits=0) if isinstance(seconds, int | float) else "\u2013"
+        )
+        rows.append([str(one["name"]), *(_with_interval(metrics.get(key)) for key in BOARD), took])
+    head = [session.say(words.CANDIDATE), *(metric_name(key, language) for key in BOARD)]
+    head.append(session.say(words.SECONDS))
+    numbers = range(1, len(head))
+    trusted = range(1, 1 + len(BOARD))
+    session.show(html.table(head, rows, caption=title, numbers=numbers, trusted=trusted))
 
 
 def _store(uri: str) -> None:

@@ -53,12 +53,7 @@ NO_PICTURES = Text(
 )
 IN_ENGLISH = Text("In the report’s words", "Texte du rapport, en anglais")
 RUN = Text("Run", "Exécution")
-LABEL = Text("Label", "Étiquette")
 IMAGES = Text("Images", "Images")
-IMAGES_OF = Text("{shown} of {total} images", "{shown} images sur {total}")
-OF_PATIENTS = Text(
-    "{images} images of {patients} patients", "{images} images de {patients} patients"
-)
 METRICS = {
     "auc": Text("AUC", "AUC"),
     "average_precision": Text("Average precision", "Précision moyenne"),

@@ -22,7 +22,6 @@ ROLE_WORDS = Text(
     "Le champion répond dans cette application. Les challengers ont été réglés, les candidats "
     "comparés sous un même protocole.",
 )
-DATA = Text("Data", "Données")
 TRACKED = Text("Kept in", "Conservée dans")
 CHOOSE = Text("Runs side by side", "Exécutions côte à côte")
 MOST = Text("Two to four runs", "Deux à quatre exécutions")
@@ -51,6 +50,7 @@ ONE_RUN = Text(
 )
 NOT_SHARED = Text("These runs cannot be compared", "Ces exécutions ne peuvent être comparées")
 BENCHMARK = Text("Benchmark, {name}", "Banc d’essai, {name}")
+CANDIDATE = Text("Candidate", "Candidat")
 SECONDS = Text("Training, s", "Entraînement, s")
 STORE = Text(
     "Runs of the MLflow store {store}. Give a folder with --runs to see their figures.",

@@ -51,7 +51,7 @@ LIMITS_TEXT = (
     ),
     Text(
         "An explanation. A saliency map says where the evidence lies, not why it counts.",
-        "Une explication. Une carte de saillance dit où sont les indices, non pourquoi ils servent.",
+        "Une explication. Une carte de saillance dit où sont les indices, pas leur raison.",
     ),
 )
 GO = Text("Try a radiograph", "Essayer un cliché")

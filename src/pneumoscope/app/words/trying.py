@@ -88,7 +88,6 @@ LABEL_SET = Text("Cannot be excluded", "Ne peut être exclu")
 NOTHING = Text("no label", "aucune étiquette")
 POINT_AT = Text("{name}, {label} from {threshold}", "{name}, {label} dès {threshold}")
 SIDES = {"yes": Text("positive", "positif"), "no": Text("negative", "négatif")}
-WARNINGS = Text("To be kept in mind", "À garder en tête")
 RADIOGRAPH = Text("Radiograph and evidence", "Cliché et indices")
 STORED = Text(
     "{width} × {height} pixels, {bits} bits, {format}",

@@ -35,6 +35,8 @@ class DataRecipe(Section):
     name leaves the catalogue column unknown."""
     source: str | None = None
     """Where the radiographs come from, for those whose source the layout does not know."""
+    patch: str | None = None
+    """A label patch (JSON), as the app's page Review writes it: images relabelled or left out."""
     limit: Annotated[int, Field(ge=40)] | None = None
     """About this many images, drawn by whole patients from every label; null takes all."""
 

@@ -73,7 +73,7 @@ function draw(root, data, view) {
   root.querySelectorAll("input[type=range]").forEach((input) => {
     input.value = view[input.name];
     input.setAttribute("aria-valuetext", String(shown[input.name]));
-    input.closest("label").querySelector("output").textContent = shown[input.name];
+    input.closest("label").querySelector("b").textContent = shown[input.name];
   });
   root.querySelectorAll("input[type=radio]").forEach((input) => { input.checked = input.value === view.label; });
   const captions = root.querySelectorAll("figcaption");

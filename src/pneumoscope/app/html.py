@@ -119,8 +119,7 @@ def picture(source: str, alt: str, caption: str = "") -> str:
     """A radiograph, or a sheet of them, on black."""
     words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
-        f'<figure class="picture"><img src="{escape(source)}" alt="{escape(alt)}" '
-        f'loading="lazy">{words}</figure>'
+        f'<figure class="picture"><img src="{escape(source)}" alt="{escape(alt)}">{words}</figure>'
     )
 
 

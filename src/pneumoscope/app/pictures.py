@@ -30,6 +30,7 @@ _PALE = "F3F6F8"
 """Of `answer_figures`: where a confusion matrix holds nothing."""
 _TINT = re.compile(r"fill: #([0-9A-Fa-f]{6})\b")
 _FAMILY = re.compile(r"font-family: ?[^;\"]+")
+_POINT = re.compile(r"(?<=\d)\.(?=\d)")
 _TEXT = re.compile(r"(<text[^>]*>)([^<]*)(</text>)")
 
 
@@ -131,13 +132,13 @@ def _levels(colour: str) -> NDArray[np.float64]:
 
 def _reworded(found: re.Match[str], words: Mapping[str, str]) -> str:
     opening, text, ending = found.groups()
-    whole = words.get(text)
-    if whole is None:
-        whole = text
-        for part, other in words.items():
-            if " " in part.strip() or part.endswith(" ") or part.startswith(" "):
-                whole = whole.replace(part, other)
-    return f"{opening}{whole}{ending}"
+    if not words:
+        return found.group()
+    whole = words.get(text, text)
+    for part, other in words.items():
+        if whole is text and part != part.strip():
+            text = whole = whole.replace(part, other)
+    return f"{opening}{_POINT.sub(',', whole)}{ending}"
 
 
 def _scaled(geometry: Geometry, factor: float) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
@@ -171,11 +172,19 @@ def _judged(row: dict[str, str]) -> str:
         limit = spoken(words.LIMIT, language, limit=row["threshold"]) if row["threshold"] else ""
         text = f"<p>{escape(row['sentence'])}</p><small>{escape(limit)}</small>"
     else:
-        value = row["value"].replace(" to ", " à ").replace(".", ",")
+        value = _valued(row["value"])
         text = f"<p>{escape(known(common.QUESTIONS, row['item'], language))}</p>"
-        text += f'<small lang="en">{escape(value)}</small>'
+        text += f"<small>{escape(value)}</small>"
     item = escape(known(common.ITEMS, row["item"], language))
     return f"<li><b>{item}</b>{chip}<div>{text}</div></li>"
+
+
+def _valued(value: str) -> str:
+    """The numbers of a verdict with their words, in the page's language."""
+    language = session.language()
+    for name, text in words.VALUES.items():
+        value = re.sub(rf"\b{name}\b", spoken(text, language), value)
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", value) if language == "fr" else value
 
 
 def _gallery(run: Run, predictions: Predictions) -> None:

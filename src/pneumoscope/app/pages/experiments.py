@@ -14,7 +14,7 @@ from pneumoscope.app import html, session
 from pneumoscope.app.board import BOARD, board_rows, compared, kept_in, tracked_link
 from pneumoscope.app.data import Run, label_of_interest, leaderboards
 from pneumoscope.app.figures import metric_name
-from pneumoscope.app.language import decimal, known
+from pneumoscope.app.language import decimal, interval, known
 from pneumoscope.app.words import common
 from pneumoscope.app.words import experiments as words
 from pneumoscope.core.errors import PneumoscopeError
@@ -75,13 +75,8 @@ def _board(many: Sequence[Run]) -> None:
 
 def _with_interval(entry: object) -> str:
     language = session.language()
-    low, high = number(entry, "low"), number(entry, "high")
-    ends = (
-        ""
-        if low is None or high is None
-        else f"{decimal(low, language)}\u2013{decimal(high, language)}"
-    )
-    return f"{escape(decimal(number(entry), language))}<small>{escape(ends)}</small>"
+    value, ends = decimal(number(entry), language), interval(entry, language)
+    return f"{escape(value)}<small>{escape(ends)}</small>"
 
 
 def _where(run: Run) -> str:
@@ -119,7 +114,7 @@ def _side_by_side(many: Sequence[Run]) -> None:
     if len(histories) > 1:
         trained = partial(overlaid_history_figure, histories, places)
         parts.append(session.draw(trained, f"history|{key}", title=session.say(words.HISTORY)))
-    session.show(html.together([*parts, *map(_confusion, chosen)], least="22rem", close=True))
+    session.show(html.together([*parts, *map(_confusion, chosen)], least="26rem", close=True))
 
 
 def _confusion(run: Run) -> str:
@@ -146,16 +141,25 @@ def _test(many: Sequence[Run]) -> None:
         return
     language, rows = session.language(), []
     for one in found:
-        between = f"{decimal(one.low, language)}\u2013{decimal(one.high, language)}"
         outcome = session.say(words.OUTCOMES[one.verdict], name=one.better)
-        gap = f"{escape(decimal(one.difference, language))}<small>{escape(between)}</small>"
+        gap = {"value": one.difference, "low": one.low, "high": one.high}
         values = (decimal(one.first, language), decimal(one.second, language))
-        p_value = decimal(one.p_value, language)
-        rows.append([metric_name(one.metric, language), *values, gap, p_value, outcome])
+        p_value = _small(one.p_value)
+        rows.append(
+            [metric_name(one.metric, language), *values, _with_interval(gap), p_value, outcome]
+        )
     head = [session.say(words.METRIC), first, second]
     head += [session.say(text) for text in (words.DIFFERENCE, words.P_VALUE, words.SAYS)]
     caption = session.say(words.TEST)
     session.show(html.table(head, rows, caption=caption, numbers=range(1, 5), trusted=[3]))
+
+
+def _small(p_value: float | None) -> str:
+    """A p-value; no test says that anything is impossible."""
+    language = session.language()
+    if p_value is not None and p_value < 0.001:
+        return f"< {decimal(0.001, language)}"
+    return decimal(p_value, language)
 
 
 def _benchmark(name: str, board: Mapping[str, Any]) -> None:
@@ -169,7 +173,8 @@ def _benchmark(name: str, board: Mapping[str, Any]) -> None:
         took = (
             decimal(seconds, language, digits=0) if isinstance(seconds, int | float) else "\u2013"
         )
-        rows.append([str(one["name"]), *(_with_interval(metrics.get(key)) for key in BOARD), took])
+        name = str(one.get("candidate"))
+        rows.append([name, *(_with_interval(metrics.get(key)) for key in BOARD), took])
     head = [session.say(words.CANDIDATE), *(metric_name(key, language) for key in BOARD)]
     head.append(session.say(words.SECONDS))
     numbers = range(1, len(head))

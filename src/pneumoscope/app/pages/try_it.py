@@ -115,11 +115,9 @@ def _answered(found: Predictor, one: Given) -> Examined:
             st.write(session.say(words.TOOK, step=name, milliseconds=took))
         took = decimal(prediction.milliseconds, language, digits=0)
         failed = prediction.decision == "unreadable"
-        label = (
-            f"{one.name}: {session.say(words.DECISIONS['unreadable'])}"
-            if failed
-            else f"{one.name}: {session.say(words.DONE, milliseconds=took)}"
-        )
+        done = words.DECISIONS["unreadable"] if failed else words.DONE
+        told_done = session.say(done, milliseconds=took)
+        label = session.say(words.OF_FILE, name=one.name, done=told_done)
         status.update(label=label, state="error" if failed else "complete")
     return kept[key]
 

@@ -100,3 +100,29 @@ NO_MISTAKE = Text(
 MISTAKE = Text(
     "{truth}, taken for {answered} ({probability})", "{truth}, pris pour {answered} ({probability})"
 )
+VALUES = {
+    name: Text(name, french)
+    for name, french in {
+        "not measured": "non mesuré",
+        "error": "erreur",
+        "sensitivity": "sensibilité",
+        "specificity": "spécificité",
+        "promised": "promis",
+        "seen": "obtenu",
+        "covered": "couverts",
+        "lungs removed": "poumons retirés",
+        "lungs swapped": "poumons échangés",
+        "in lungs": "dans les poumons",
+        "area": "surface",
+        "severity": "sévérité",
+        "lost to": "perdus par",
+        "patients of": "patients avec",
+        "largest gap": "plus grand écart",
+        "of all images": "de toutes les images",
+        "of": "de",
+        "to": "à",
+        "noise": "bruit",
+        "blur": "flou",
+    }.items()
+}
+"""Words beside the verdict's numbers; the longer ones first."""

@@ -23,11 +23,15 @@ FIGURES = {
         "Loss": "Perte",
         "Validation loss": "Perte de validation",
         "Validation AUC": "AUC de validation",
+        "Share of the answers that are wrong": "Part des réponses fausses",
+        "Area ": "Aire ",
+        "sensitivity ": "sensibilité ",
+        "specificity ": "spécificité ",
+        ", best at epoch ": ", meilleure à l’époque ",
         "error ": "erreur ",
         " to ": " à ",
         "Calibration error ": "Erreur de calibration ",
         "wanted ": "voulu ",
-        "kept, epoch ": "retenue, époque ",
     }.items()
 }
 """By what `reporting` writes into its figures; those with a space at an end stand inside others."""

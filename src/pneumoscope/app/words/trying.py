@@ -31,6 +31,7 @@ ANSWER = Text("Answer", "Réponse")
 PROBABILITY = Text("Probability", "Probabilité")
 WORKING = Text("Looking at {name}", "Lecture de {name}")
 DONE = Text("Answered in {milliseconds} ms", "Répondu en {milliseconds} ms")
+OF_FILE = Text("{name}: {done}", "{name} : {done}")
 STEPS = {
     "read": Text("Read and check the file", "Lire et vérifier le fichier"),
     "answer": Text("Pass the gate, ask the model", "Passer le filtre, interroger le modèle"),

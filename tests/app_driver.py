@@ -56,7 +56,7 @@ def serving(*options: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.communicate(timeout=20)
 
 
 def _await(address: str, process: subprocess.Popen[bytes]) -> None:

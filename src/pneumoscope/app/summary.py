@@ -56,7 +56,7 @@ def _page(examined: Examined, said: Told, language: Language, model: str) -> Fig
     _rule(figure, 0.945)
     at = _paragraph(figure, 0.918, plain(examined.name, longest=80), size=9, color=MUTED)
     at = _paragraph(figure, at - 0.014, said.title, size=20, bold=True, width=52)
-    at = _paragraph(figure, at - 0.004, said.text, size=10)
+    at = _paragraph(figure, at + 0.012, said.text, size=10, width=88)
     at = _stages(figure, at - 0.012, said)
     at = _probabilities(figure, at - 0.012, examined, language)
     _pictures(figure, at - 0.02, examined, language)
@@ -74,7 +74,7 @@ def _stages(figure: Figure, at: float, said: Told) -> float:
     for name, outcome, text in said.stages:
         _write(figure, at, name, size=9.5, bold=True)
         _write(figure, at, outcome, size=9.5, at=_LEFT + 0.16)
-        at = _paragraph(figure, at, text, size=9.5, color=MUTED, left=_LEFT + 0.33, width=62)
+        at = _paragraph(figure, at, text, size=9.5, color=MUTED, left=_LEFT + 0.33, width=54)
     return at
 
 
@@ -92,6 +92,12 @@ def _probabilities(figure: Figure, at: float, examined: Examined, language: Lang
         axes.barh(0.5, 1, height=1, color=RULE)
         axes.barh(0.5, value, height=1, color=ACCENT)
         _write(figure, at, percent(value, language, digits=1), size=9.5, right=True)
+    held = examined.prediction.label_set
+    if held is not None:
+        at -= _LINE * 1.2
+        _write(figure, at, spoken(words.LABEL_SET, language), size=9.5)
+        named = ", ".join(plain(label) for label in held) or spoken(words.NOTHING, language)
+        _write(figure, at, named, size=9.5, at=_LEFT + 0.33)
     return at - _LINE
 
 

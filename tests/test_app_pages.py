@@ -142,3 +142,12 @@ def test_review_decides_saves_and_goes_on(audited: Path) -> None:
     assert [found[one.image_id].verdict for one in queue[:2]] == ["keep", "exclude"]
     again = opened("review", audit=audited)
     assert "Goes on from label_patch_0001.json: 2 decisions." in said(again)
+
+
+def test_an_mlflow_store_is_listed(trained: TrainResult) -> None:
+    assert trained.tracking_uri is not None
+    given = {"page": "experiments", "bundle": None, "audit": None, "runs": trained.tracking_uri}
+    test = AppTest.from_function(script, kwargs=given, default_timeout=SECONDS).run()
+    words = said(test)
+    assert "Runs of the MLflow store sqlite" in words
+    assert '<th scope="row">small</th>' in words

@@ -14,10 +14,13 @@ def reason_in(reason: str, language: Language) -> str | None:
     >>> reason_in("is blank", "fr")
     'est vide'
     """
-    parts = [_one(part, language) for part in reason.split("; ") if "supported" not in reason]
-    if not parts or None in parts:
-        return _one(reason, language)
-    return " ; ".join(filter(None, parts)) if language == "fr" else "; ".join(filter(None, parts))
+    whole = _one(reason, language)
+    if whole is not None:
+        return whole
+    parts = [_one(part, language) for part in reason.split("; ")]
+    if None in parts:
+        return reason if language == "en" else None
+    return (" ; " if language == "fr" else "; ").join(filter(None, parts))
 
 
 def _one(reason: str, language: Language) -> str | None:
@@ -27,7 +30,7 @@ def _one(reason: str, language: Language) -> str | None:
             found = re.fullmatch(pattern, reason.strip())
         if found is not None:
             return spoken(text, language) if not found.groups() else _filled(text, found, language)
-    return reason if language == "en" else None
+    return None
 
 
 def _filled(text: tuple[str, str], found: re.Match[str], language: Language) -> str:

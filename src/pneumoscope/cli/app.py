@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def web_app(
+def app(
     bundle: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="What answers on the page Try it.")
     ] = None,

@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test format bench bench-keras recipe records results constraints clean
+.PHONY: help install demo test format screenshots bench bench-keras recipe records results constraints clean
 
 help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
@@ -24,6 +24,7 @@ help:
 	@echo "make recipe NAME=modality [DATA=folder] [OUTPUT=folder] [QUICK=1]   a set-up of recipes/"
 	@echo "make records [RECORDS=folders]            keep the numbers of finished set-ups"
 	@echo "make results                              docs/results.md from the numbers kept"
+	@echo "make screenshots                          walk the web app in Chromium, pictures of every page"
 	@echo "make constraints                          pin what is installed now"
 	@echo "make clean                                remove the environment and caches"
 
@@ -50,6 +51,12 @@ test: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# axe-core (MPL-2.0) is fetched for this check alone and is not part of the project.
+screenshots: install
+	npm install --silent --no-save --no-audit --no-fund --prefix bench/output/axe axe-core@4 || \
+	  echo "axe-core could not be fetched: accessibility is not checked"
+	$(BIN)/python bench/app_walk.py
 
 bench-keras:
 	test -x .venv-keras/bin/python || $(PYTHON) -m venv .venv-keras

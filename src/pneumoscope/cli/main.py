@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pneumoscope.cli.app import app as web_app
 from pneumoscope.cli.benchmark import benchmark
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
@@ -207,6 +208,7 @@ def models(
     show_backbones(as_json=as_json)
 
 
+app.command()(web_app)
 app.command()(benchmark)
 app.command()(compare)
 app.command()(promote)

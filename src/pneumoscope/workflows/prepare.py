@@ -13,6 +13,7 @@ from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import build_catalogue, require_labels
+from pneumoscope.data.label_patch import apply_patch, read_patch
 from pneumoscope.data.layouts import recognise
 from pneumoscope.data.masks import with_mask_folder, with_masks
 from pneumoscope.data.split import apply_split, assign_splits, limit_images
@@ -70,13 +71,13 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
 
     Raises:
         RecipeError: it names none.
-        InputError: the data cannot be used.
+        InputError: the data, or the label patch, cannot be used.
         StorageError: the cache cannot be written.
     """
     data = recipe.data
     if data.path is None:
         raise RecipeError("data.path: is not set. Give a folder of radiographs.")
-    return prepare(
+    prepared = prepare(
         Path(data.path),
         Preprocess(recipe.preprocess),
         layout=data.layout,
@@ -85,6 +86,10 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
         masks=data.masks,
         reporter=reporter,
     )
+    if data.patch is None:
+        return prepared
+    patched = apply_patch(prepared.catalogue, read_patch(Path(data.patch)), reporter=reporter)
+    return Prepared(patched, prepared.pixels)
 
 
 def prepare_split(recipe: Recipe, *, reporter: Reporter) -> tuple[Prepared, tuple[str, ...]]:

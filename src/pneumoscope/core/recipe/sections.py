@@ -38,6 +38,8 @@ class DataRecipe(Section):
     masks: str | None = None
     """A folder of lung masks under the images' own relative paths, ending in `.png`, as `segment`
     writes it; used instead of those that the layout names."""
+    patch: str | None = None
+    """A label patch (JSON), as the app's page Review writes it: images relabelled or left out."""
     limit: Annotated[int, Field(ge=40)] | None = None
     """About this many images, drawn by whole patients from every label; null takes all."""
 

@@ -1,0 +1,296 @@
+"""Walks the whole app in a browser, in both languages, themes and sizes, and keeps pictures of it.
+
+Makes its own phantoms, run and audit unless given some, so every picture is of drawn data. Reports
+console errors, requests that leave the machine, exception boxes, text that overflows, what
+axe-core finds, and how long an upload takes to be answered.
+
+    make screenshots
+    python bench/app_walk.py --bundle B --runs R --audit A --output FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from app_driver import Visit, browsing, dicom, jpeg, photograph, serving, upload, visiting
+from pneumoscope.app.language import LANGUAGES, Language, spoken
+from pneumoscope.app.pictures import png
+from pneumoscope.app.words import common, trying, viewer
+from pneumoscope.app.words import evaluation as evaluating
+from pneumoscope.data.phantoms import draw_phantom
+
+ROOT = Path(__file__).parents[1]
+AXE = ROOT / "bench" / "output" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+THEMES = ("light", "dark")
+SERIOUS = ("serious", "critical")
+
+
+@dataclass
+class Findings:
+    """What a walk found.
+
+    Attributes:
+        troubles: What must not be.
+        axe: Rule to where it was broken, of serious ones and worse.
+        seconds: From giving a file to its answer.
+    """
+
+    troubles: list[str] = field(default_factory=list)
+    axe: dict[str, set[str]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+
+def made(folder: Path) -> dict[str, Path]:
+    """Phantoms, a run on them, and an audit, made where they are missing."""
+    from pneumoscope import workflows
+    from pneumoscope.core.recipe import Recipe, override
+    from pneumoscope.data.phantoms import write_phantoms
+    from pneumoscope.workflows.training import quickened
+
+    data, run, audit = folder / "phantoms", folder / "runs" / "phantoms", folder / "audit"
+    if not data.exists():
+        write_phantoms(data, patients=240, size=160, seed=4)
+    if not run.exists():
+        recipe = quickened(override(Recipe(), {"name": "phantoms", "data.path": str(data)}))
+        workflows.train(recipe, output=run)
+    if not audit.exists():
+        workflows.audit([data], output=audit, bundle=run / "bundle", fix=True)
+    return {"bundle": run / "bundle", "runs": run.parent, "audit": audit}
+
+
+def bomb() -> bytes:
+    """A PNG whose header alone promises 200 megapixels."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        whole = kind + body
+        return struct.pack(">I", len(body)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
+
+
+def uploads() -> dict[str, tuple[bytes, tuple[str, ...]]]:
+    """File name to its content and the decisions that are right for it."""
+    chest = draw_phantom(seed=23, label="PNEUMONIA", size=1024)
+    answered = ("answer", "set", "abstain")
+    return {
+        "chest.jpg": (jpeg(chest), answered),
+        "chest.dcm": (dicom(chest), answered),
+        "landscape.jpg": (photograph(), ("refused",)),
+        "truncated.png": (png(chest)[:4000], ("unreadable",)),
+        "bomb.png": (bomb(), ("unreadable",)),
+    }
+
+
+def pages(visit: Visit, language: Language, name: str, output: Path, found: Findings) -> None:
+    """Every page by the navigation, with a picture of each."""
+    visit.open(language)
+    for page, text in common.PAGES.items():
+        visit.go(spoken(text, language))
+        if page == "try":
+            label = spoken(trying.EXAMPLE, language, label="PNEUMONIA")
+            visit.page.get_by_role("button", name=label).click()
+            visit.page.locator(".viewer .grey").first.wait_for(timeout=30_000)
+            visit.settle()
+        where = f"{page}-{name}"
+        visit.check(where)
+        if f"lang={language}" not in visit.page.url:
+            visit.troubles.append(f"{where}: the address lost its language")
+        picture(visit, output / f"{where}.png")
+        judge(visit, where, found)
+
+
+def picture(visit: Visit, path: Path) -> None:
+    """The whole page, however long."""
+    page = visit.page
+    size = page.viewport_size or {"width": 1440, "height": 900}
+    tall = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], tall)})
+    page.wait_for_timeout(250)
+    page.screenshot(path=path)
+    page.set_viewport_size(size)
+
+
+def judge(visit: Visit, where: str, found: Findings) -> None:
+    """What axe-core says of the page, where it is installed."""
+    if not AXE.is_file():
+        return
+    visit.page.evaluate(AXE.read_text(encoding="utf8"))
+    result: Any = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    for one in result["violations"]:
+        if one["impact"] in SERIOUS:
+            for node in one["nodes"]:
+                target = " ".join(map(str, node["target"]))
+                told = f"{where}: {target} | {node['html'][:140]}"
+                found.axe.setdefault(f"{one['id']} ({one['impact']}): {one['help']}", set()).add(
+                    told
+                )
+
+
+def tries(visit: Visit, output: Path, found: Findings) -> None:
+    """Every upload has its outcome; the viewer, the sliders and the downloads do what they say."""
+    page = visit.page
+    visit.open("en")
+    visit.go(common.PAGES["try"].en)
+    for name, (content, right) in uploads().items():
+        began = time.perf_counter()
+        page.locator("input[type=file]").set_input_files([upload(name, content)])
+        page.get_by_text(f"{name}:").first.wait_for(timeout=60_000)
+        found.seconds.append(time.perf_counter() - began)
+        visit.settle()
+        titles = [spoken(trying.DECISIONS[one], "en", label="", labels="") for one in right]
+        shown = page.locator(".notice b").last.inner_text()
+        known = {
+            spoken(trying.DECISIONS[one], "en") for one in ("abstain", "refused", "unreadable")
+        }
+        fits = shown in titles or ("answer" in right and shown not in known)
+        if not fits:
+            visit.troubles.append(f"{name}: '{shown}', not one of {right}")
+        visit.check(name)
+        picture(visit, output / f"upload-{Path(name).stem}-{Path(name).suffix[1:]}.png")
+        page.get_by_test_id("stFileChipDeleteBtn").first.click()
+        visit.settle()
+    looks(visit)
+    takes(visit, output)
+
+
+def looks(visit: Visit) -> None:
+    """Opacity, label, window and zoom, by keyboard where it is a slider."""
+    page, words = visit.page, viewer.VIEWER
+    page.get_by_role("button", name=spoken(trying.EXAMPLE, "en", label="NORMAL")).click()
+    page.locator(".viewer .grey").first.wait_for(timeout=30_000)
+    visit.settle()
+    slider = page.get_by_role("slider", name=words["opacity"].en, exact=True)
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(
+        visit, "opacity", page.locator(".over").evaluate("o => getComputedStyle(o).opacity"), "0.5"
+    )
+    page.locator(".choices label", has_text="PNEUMONIA").click()
+    expect(visit, "label", "PNEUMONIA" in str(page.locator(".over").get_attribute("alt")), True)
+    page.get_by_role("slider", name=words["window"].en, exact=True).fill("100")
+    filtered = page.locator(".grey").first.evaluate("o => getComputedStyle(o).filter")
+    expect(visit, "window", filtered.startswith("url("), True)
+    page.get_by_role("slider", name=words["zoom"].en, exact=True).fill("200")
+    moved = page.locator(".stack").first.evaluate("o => o.style.transform")
+    expect(visit, "zoom", moved, "translate(-50%, -50%) scale(2)")
+    page.get_by_role("button", name=words["reset"].en).click()
+    expect(
+        visit, "reset", page.locator(".over").evaluate("o => getComputedStyle(o).opacity"), "0.45"
+    )
+
+
+def takes(visit: Visit, output: Path) -> None:
+    """The PDF is one, and the JSON says what the page says."""
+    for text, begins in ((trying.PDF, b"%PDF-"), (trying.JSON, b"{"), (trying.PNG, b"\x89PNG")):
+        with visit.page.expect_download() as waiting:
+            visit.page.get_by_role("button", name=text.en, exact=True).click()
+        content = waiting.value.path().read_bytes()
+        expect(visit, text.en, content.startswith(begins), True)
+        (output / waiting.value.suggested_filename).write_bytes(content)
+        if begins == b"{":
+            expect(
+                visit,
+                "JSON",
+                {"decision", "probabilities", "gate"} <= set(json.loads(content)),
+                True,
+            )
+
+
+def moves(visit: Visit) -> None:
+    """Threshold and prevalence change the figures, by keyboard."""
+    page = visit.page
+    visit.open("en")
+    visit.go(common.PAGES["evaluation"].en)
+    for at, text in enumerate((evaluating.THRESHOLD, evaluating.PREVALENCE)):
+        before = page.locator(".tiles").first.inner_text()
+        slider = page.get_by_role("slider").nth(at)
+        slider.focus()
+        for _ in range(12):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(600)
+        visit.settle()
+        changed = page.locator(".tiles").first.inner_text() != before
+        expect(visit, spoken(text, "en", label=""), changed, True)
+
+
+def expect(visit: Visit, what: str, found: object, wanted: object) -> None:
+    """Note what is not as it has to be."""
+    if found != wanted:
+        visit.troubles.append(f"{what}: {found!r}, not {wanted!r}")
+
+
+def walk(address: str, output: Path) -> Findings:
+    """The whole walk."""
+    found = Findings()
+    with browsing() as browser:
+        for size, (width, height) in SIZES.items():
+            for theme in THEMES:
+                for language in LANGUAGES:
+                    visit = visiting(
+                        browser, address, width=width, height=height, color_scheme=theme
+                    )
+                    pages(visit, language, f"{language}-{theme}-{size}", output, found)
+                    found.troubles += visit.troubles
+                    visit.page.context.close()
+        visit = visiting(browser, address, width=1440, height=900)
+        tries(visit, output, found)
+        moves(visit)
+        found.troubles += visit.troubles
+    return found
+
+
+def report(found: Findings, output: Path) -> int:
+    """Print and keep what was found; the exit status."""
+    median, slowest = statistics.median(found.seconds), max(found.seconds)
+    print(f"Upload to answer: median {median:.2f} s, slowest {slowest:.2f} s")
+    for rule, places in sorted(found.axe.items()):
+        print(f"axe {rule}")
+        for place in sorted(places):
+            print(f"    {place}")
+    print(f"{len(found.troubles)} troubles, {len(found.axe)} serious axe rules broken", end="")
+    print("" if AXE.is_file() else "; axe-core is not installed")
+    for trouble in found.troubles:
+        print(f"  {trouble}")
+    content = {
+        "seconds": found.seconds, "troubles": found.troubles,
+        "axe": {rule: sorted(places) for rule, places in found.axe.items()},
+    }  # fmt: skip
+    (output / "walk.json").write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    return 1 if found.troubles else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Walk, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("bundle", "runs", "audit"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--output", type=Path, default=ROOT / "bench" / "output" / "app")
+    given = parser.parse_args(arguments)
+    given.output.mkdir(parents=True, exist_ok=True)
+    shown = {name: getattr(given, name) for name in ("bundle", "runs", "audit")}
+    if None in shown.values():
+        shown = made(given.output / "made") | {k: v for k, v in shown.items() if v is not None}
+    options = [part for name, path in shown.items() for part in (f"--{name}", str(path))]
+    with ExitStack() as stack:
+        found = walk(stack.enter_context(serving(*options)), given.output)
+    return report(found, given.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

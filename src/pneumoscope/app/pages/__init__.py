@@ -1,0 +1,1 @@
+"""The pages: each module shows one, and holds nothing but what is shown."""

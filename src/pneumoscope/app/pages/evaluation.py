@@ -1,0 +1,213 @@
+"""What the figures are, what a threshold costs, and what speaks against believing them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from pneumoscope.app import html, session
+from pneumoscope.app.data import Run, label_of_interest
+from pneumoscope.app.figures import entry_tile
+from pneumoscope.app.gallery import mistakes
+from pneumoscope.app.language import decimal, known, percent, spoken
+from pneumoscope.app.operating import Moved, moved, point_value
+from pneumoscope.app.pictures import drawing
+from pneumoscope.app.spread import spread_svg
+from pneumoscope.app.theme import COLOURS
+from pneumoscope.app.words import common
+from pneumoscope.app.words import evaluation as words
+from pneumoscope.evaluation.operating_point import one_against_rest
+from pneumoscope.evaluation.predictions import Predictions
+from pneumoscope.reporting.canvas import NamedFigure
+from pneumoscope.reporting.figures import confusion_figure, roc_figure
+from pneumoscope.reporting.trust.answers import risk_coverage_figure
+from pneumoscope.reporting.trust.calibration import reliability_before_after_figure
+
+_DRAWN: Mapping[
+    str, Callable[[Predictions, Mapping[str, Any], Mapping[str, Any]], NamedFigure | None]
+] = {
+    "reliability_before_after": reliability_before_after_figure,
+    "risk_coverage": risk_coverage_figure,
+    "roc": lambda predictions, metrics, _: roc_figure(predictions, metrics),
+    "confusion": lambda predictions, metrics, _: confusion_figure(predictions, metrics),
+}
+
+
+def show() -> None:
+    """Show the page."""
+    st.title(session.say(words.TITLE), anchor=False)
+    session.lead(words.LEAD)
+    many = session.runs()
+    if not many:
+        session.tell(common.NO_RUNS)
+        return
+    run = session.choose_run(many, common.RUN, "evaluation-run")
+    predictions = run.predictions()
+    _operating_point(run, predictions)
+    _curves(run, predictions)
+    _verdict(run)
+    _gallery(run, predictions)
+
+
+def _operating_point(run: Run, predictions: Predictions) -> None:
+    st.header(session.say(words.POINT), anchor=False)
+    label = label_of_interest(predictions.labels)
+    if len(predictions.labels) > 2:
+        at = predictions.labels.index(label)
+        label = st.selectbox(session.say(words.OF_INTEREST), predictions.labels, index=at)
+    session.show(f'<p class="aside">{escape(session.say(words.POINT_LEAD, label=label))}</p>')
+    found = _sliders(run, predictions, label)
+    language, level = session.language(), run.metrics.get("confidence_level")
+    named = (
+        (words.SENSITIVITY, found.sensitivity), (words.SPECIFICITY, found.specificity),
+        (words.PPV, found.ppv), (words.NPV, found.npv),
+    )  # fmt: skip
+    session.show(
+        html.tiles(entry_tile(session.say(t), entry, level, language) for t, entry in named)
+    )
+    told = {name: decimal(value, language, digits=0) for name, value in found.of_thousand.items()}
+    session.show(
+        f'<p class="aside">{escape(session.say(words.OF_THOUSAND, label=label, **told))}</p>'
+    )
+    _spread(predictions, label, found.threshold)
+
+
+def _sliders(run: Run, predictions: Predictions, label: str) -> Moved:
+    points = {
+        str(point["name"]): point
+        for point in run.assessment.get("operating_points") or []
+        if point.get("label") == label and point.get("threshold") is not None
+    }
+    key = f"threshold-{run.name}-{label}"
+    if key not in st.session_state:
+        first = next(iter(points.values()), {"threshold": 0.5})
+        st.session_state[key] = point_value(first["threshold"])
+    if points:
+        _presets({name: point["threshold"] for name, point in points.items()}, key)
+    left, right = st.columns(2, gap="large")
+    with left:
+        threshold = st.slider(
+            session.say(words.THRESHOLD, label=label), 0.0, 1.0, step=0.005, format="%.3f", key=key
+        )
+    share = float((predictions.truth == predictions.labels.index(label)).mean())
+    with right:
+        prevalence = st.slider(
+            session.say(words.PREVALENCE, label=label), 0.1, 99.9, value=round(100 * share, 1),
+            step=0.1, format="%.1f %%", key=f"prevalence-{run.name}-{label}",
+        )  # fmt: skip
+    return moved(predictions, label, threshold, prevalence / 100)
+
+
+def _presets(thresholds: dict[str, float], key: str) -> None:
+    def settle(value: float) -> None:
+        st.session_state[key] = point_value(value)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(f'<p class="aside">{escape(session.say(words.CHOSEN))}</p>', width="content")
+        for name, value in thresholds.items():
+            st.button(point_name(name), on_click=settle, args=(value,), key=f"{key}-{name}")
+
+
+def point_name(name: str) -> str:
+    """An operating point's name for people, in the page's language."""
+    rate, _, value = name.partition(" >= ")
+    text = words.POINT_NAMES.get(rate)
+    if text is None:
+        return name
+    return session.say(
+        text, value=decimal(float(value), session.language(), digits=2) if value else ""
+    )
+
+
+def _spread(predictions: Predictions, label: str, threshold: float) -> None:
+    positive, scores = one_against_rest(predictions, label)
+    at = decimal(threshold, session.language())
+    alt = session.say(words.SPREAD_ALT, label=label, threshold=at)
+    svg = spread_svg(
+        positive, scores, threshold=threshold, colours=COLOURS[session.theme()],
+        names=(session.say(words.WITH, label=label), session.say(words.WITHOUT)),
+    )  # fmt: skip
+    session.show(html.figure(drawing(svg), alt, session.say(words.SPREAD), wide=True))
+
+
+def _curves(run: Run, predictions: Predictions) -> None:
+    st.header(session.say(words.CURVES), anchor=False)
+    known_by = f"{run.folder}:{run.metrics.get('bundle')}:{run.metrics.get('data')}"
+    parts = []
+    for name, make in _DRAWN.items():
+        drawn = partial(make, predictions, run.metrics, run.assessment)
+        title, caption = map(session.say, words.FIGURES[name])
+        parts.append(session.draw(drawn, f"{known_by}:{name}", title=title, caption=caption))
+    session.show(html.together(filter(None, parts), least="26rem"))
+
+
+def _verdict(run: Run) -> None:
+    st.header(session.say(words.VERDICT), anchor=False)
+    rows = run.assessment.get("verdict") or []
+    if not rows:
+        session.tell(words.NO_ASSESSMENT)
+        return
+    language = session.language()
+    session.show(f'<ul class="verdicts">{"".join(_judged(row) for row in rows)}</ul>')
+    if language != "en":
+        with st.expander(session.say(common.IN_ENGLISH)):
+            told = "".join(
+                f"<li><b>{escape(known(common.ITEMS, row['item'], language))}</b> "
+                f"{html.english(row['sentence'])}</li>"
+                for row in rows
+            )
+            session.show(f'<ul class="limits">{told}</ul>')
+
+
+def _judged(row: dict[str, str]) -> str:
+    """In English the report's own sentence; elsewhere what is asked, and the numbers."""
+    language = session.language()
+    chip = html.chip(known(common.COLOURS, row["colour"], language), row["colour"])
+    if language == "en":
+        limit = spoken(words.LIMIT, language, limit=row["threshold"]) if row["threshold"] else ""
+        text = f"<p>{escape(row['sentence'])}</p><small>{escape(limit)}</small>"
+    else:
+        value = _valued(row["value"])
+        text = f"<p>{escape(known(common.QUESTIONS, row['item'], language))}</p>"
+        text += f"<small>{escape(value)}</small>"
+    item = escape(known(common.ITEMS, row["item"], language))
+    return f"<li><b>{item}</b>{chip}<div>{text}</div></li>"
+
+
+def _valued(value: str) -> str:
+    """The numbers of a verdict with their words, in the page's language."""
+    language = session.language()
+    for name, text in words.VALUES.items():
+        value = re.sub(rf"\b{name}\b", spoken(text, language), value)
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", value) if language == "fr" else value
+
+
+def _gallery(run: Run, predictions: Predictions) -> None:
+    st.header(session.say(words.GALLERY), anchor=False)
+    found = session.predictor()
+    if found is None or found.model_id != run.metrics.get("bundle"):
+        bundle = run.folder / "bundle"
+        session.show(
+            f'<p class="aside">{escape(session.say(words.GALLERY_OTHER, bundle=bundle))}</p>'
+        )
+        return
+    shown = mistakes(found, predictions)
+    if shown is None:
+        session.tell(common.NO_PICTURES)
+        return
+    if not shown:
+        session.tell(words.NO_MISTAKE)
+        return
+    session.show(f'<p class="aside">{escape(session.say(words.GALLERY_LEAD))}</p>')
+    language = session.language()
+    parts = []
+    for one in shown:
+        sure = percent(one.probability, language)
+        text = session.say(words.MISTAKE, truth=one.truth, answered=one.answered, probability=sure)
+        parts.append(html.picture(one.source, text, text))
+    session.show(html.together(parts, least="17rem", close=True))

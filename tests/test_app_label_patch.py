@@ -1,0 +1,97 @@
+"""Label patches: written version by version, read back, applied, refused where they are wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pneumoscope.core.errors import LabelError
+from pneumoscope.core.progress import Silent
+from pneumoscope.core.recipe import Recipe, override
+from pneumoscope.data.label_patch import (
+    EXCLUDED,
+    Decision,
+    apply_patch,
+    patches,
+    read_patch,
+    save_patch,
+)
+from pneumoscope.workflows.prepare import prepare_recipe
+
+CATALOGUE = pl.DataFrame(
+    {
+        "image_id": ["a", "b", "c", None],
+        "label": ["N", "P", "N", "P"],
+        "excluded": [None, None, None, "unreadable"],
+    }
+)
+ONE = {"image_id": "a", "path": "p", "label": "N"}
+FACTS = {"data": "x", "fingerprint": "f", "created": "2026-01-01T00:00:00+00:00"}
+
+
+def save(folder: Path, *decisions: Decision) -> Path:
+    return save_patch(decisions, folder, **FACTS)
+
+
+def test_each_saving_is_a_new_version(tmp_path: Path) -> None:
+    first = save(tmp_path, Decision("a", "a.png", "N", "keep"))
+    second = save(tmp_path, Decision("a", "a.png", "N", "relabel", "P"))
+    assert patches(tmp_path) == [first, second]
+    assert [read_patch(path).version for path in (first, second)] == [1, 2]
+    assert read_patch(second).decisions == (Decision("a", "a.png", "N", "relabel", "P"),)
+
+
+def test_a_patch_relabels_excludes_and_keeps(tmp_path: Path) -> None:
+    path = save(
+        tmp_path,
+        Decision("a", "a.png", "N", "relabel", "P"),
+        Decision("b", "b.png", "P", "exclude"),
+        Decision("c", "c.png", "N", "keep"),
+        Decision("gone", "z.png", "N", "exclude"),
+    )
+    reporter = Silent()
+    found = apply_patch(CATALOGUE, read_patch(path), reporter=reporter)
+    assert found["label"].to_list() == ["P", "P", "N", "P"]
+    assert found["excluded"].to_list() == [None, EXCLUDED, None, "unreadable"]
+    assert "1 images" in reporter.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema_version": 2}, "schema version"),
+        ({"more": 1}, "fields"),
+        ({"decisions": [ONE | {"verdict": "burn"}]}, "burn"),
+        ({"decisions": [ONE | {"verdict": "relabel"}]}, "new"),
+        ({"decisions": [ONE | {"verdict": "keep"}] * 2}, "twice"),
+    ],
+)  # fmt: skip
+def test_a_wrong_patch_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    path = save(tmp_path, Decision("a", "a.png", "N", "keep"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(LabelError, match=words):
+        read_patch(path)
+
+
+def test_a_label_that_the_data_have_not_is_refused(tmp_path: Path) -> None:
+    patch = read_patch(save(tmp_path, Decision("a", "a.png", "N", "relabel", "X")))
+    with pytest.raises(LabelError, match=r"'X'; allowed: N, P"):
+        apply_patch(CATALOGUE, patch, reporter=Silent())
+
+
+def test_training_reads_its_data_through_the_patch(small_recipe: Recipe, tmp_path: Path) -> None:
+    plain = prepare_recipe(small_recipe, reporter=Silent()).catalogue
+    first, second = plain.sort("path").head(2).iter_rows(named=True)
+    path = save(
+        tmp_path,
+        Decision(first["image_id"], first["path"], first["label"], "relabel", "PNEUMONIA"),
+        Decision(second["image_id"], second["path"], second["label"], "exclude"),
+    )
+    recipe = override(small_recipe, {"data.patch": str(path)})
+    patched = prepare_recipe(recipe, reporter=Silent()).catalogue.sort("path")
+    assert patched["label"][0] == "PNEUMONIA"
+    assert patched["excluded"][1] == EXCLUDED
+    assert patched[2:].equals(plain.sort("path")[2:])

@@ -1,0 +1,153 @@
+"""Every page, run by Streamlit itself without a browser: what it says, and that it never breaks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pneumoscope.app.data import read_audit, suspects
+from pneumoscope.app.words import common
+from pneumoscope.data.label_patch import read_patch
+from pneumoscope.workflows.auditing import audit
+
+if TYPE_CHECKING:
+    from pneumoscope.workflows.results import TrainResult
+
+PAGES = tuple(common.PAGES)
+SECONDS = 60
+
+
+def script(page: str, bundle: str | None, runs: str | None, audit: str | None) -> None:
+    from pathlib import Path
+
+    from pneumoscope.app.main import begin, show_page
+    from pneumoscope.app.settings import Settings
+
+    begin(Settings(bundle and Path(bundle), runs, audit and Path(audit)))  # type: ignore[arg-type]
+    show_page(page)
+
+
+def opened(
+    page: str, *, bundle: Path | None = None, runs: Path | None = None, audit: Path | None = None,
+    language: str = "en",
+) -> AppTest:  # fmt: skip
+    given = {"bundle": bundle, "runs": runs, "audit": audit}
+    arguments: dict[str, Any] = {name: path and str(path) for name, path in given.items()}
+    test = AppTest.from_function(
+        script, kwargs={"page": page, **arguments}, default_timeout=SECONDS
+    )
+    test.query_params["lang"] = language
+    return test.run()
+
+
+def said(test: AppTest) -> str:
+    """All HTML of a page, its titles and headers."""
+    assert not test.exception, test.exception
+    parts = [element.proto.body for element in test.get("html")]
+    return "\n".join(
+        [*parts, *(str(one.value) for one in (*test.title, *test.header, *test.subheader))]
+    )
+
+
+@pytest.fixture(scope="module")
+def audited(trained: TrainResult, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An audit of the phantoms, with three labels doubted by hand."""
+    folder = tmp_path_factory.mktemp("audits") / "audit"
+    audit([phantoms], output=folder)
+    content = json.loads((folder / "audit.json").read_text())
+    paths = read_audit(folder).catalogue["path"].sort().to_list()[:3]
+    content["issues"].append({
+        "check": "label_suspects", "severity": "warning", "title": "Suspects", "message": "m",
+        "paths": paths, "facts": {paths[0]: 0.95},
+    })  # fmt: skip
+    (folder / "audit.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_shows_without_an_error_in_both_languages(
+    page: str, language: str, trained: TrainResult, audited: Path
+) -> None:
+    runs = trained.output.parent
+    test = opened(page, bundle=trained.bundle, runs=runs, audit=audited, language=language)
+    words = said(test)
+    notice = getattr(common.NOTICE, language)
+    assert words.count(notice) == 2, "above and below"
+    assert getattr(common.FAILED, language) not in words
+    assert test.query_params["lang"] in (language, [language])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_with_nothing_to_show_says_how_to_give_it_something(page: str) -> None:
+    words = said(opened(page))
+    assert "pneumoscope " in words
+    assert common.FAILED.en not in words
+
+
+@pytest.mark.parametrize("page", ["overview", "try"])
+def test_a_broken_bundle_is_a_sentence_with_a_remedy(page: str, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    words = said(opened(page, bundle=tmp_path / "bundle"))
+    assert common.FAILED.en in words
+    assert "bundle" in words
+
+
+def test_the_language_is_switched_and_kept_in_the_address(trained: TrainResult) -> None:
+    test = opened("overview", bundle=trained.bundle, runs=trained.output)
+    assert "A classifier you can question" in said(test)
+    test.button_group(key="switch").set_value("fr").run()
+    assert "Un classifieur" in said(test)
+    assert test.query_params["lang"] in ("fr", ["fr"])
+
+
+def test_a_phantom_is_answered_gate_first(trained: TrainResult) -> None:
+    test = opened("try", bundle=trained.bundle)
+    test.button(key="try-PNEUMONIA").click().run()
+    words = said(test)
+    assert [one.value for one in test.subheader][:2] == ["Gate", "Answer"]
+    assert "A chest?" in words
+    assert "640 \u00d7 640 pixels, 8 bits, png" in words
+    assert test.status[0].label.startswith("Phantom, PNEUMONIA: Answered in")
+
+
+def test_threshold_and_prevalence_move_the_figures(trained: TrainResult) -> None:
+    test = opened("evaluation", runs=trained.output)
+    begun = test.slider[0].value
+    test.slider[0].set_value(1.0).run()
+    assert '<span class="value">0.000</span>' in said(test)
+    test.slider[1].set_value(0.5).run()
+    words = said(test)
+    assert "Of 1000 such images, 0 would be called positive, 0 of them rightly; 5 with" in words
+    test.button(key=f"{test.slider[0].key}-youden").click().run()
+    assert test.slider[0].value == begun
+    assert "0 would be called positive, 0 of" not in said(test)
+
+
+def test_review_decides_saves_and_goes_on(audited: Path) -> None:
+    queue = suspects(read_audit(audited))
+    test = opened("review", audit=audited)
+    test.button(key="decide-keep").click().run()
+    test.button(key="decide-relabel").click().run()
+    test.button(key="back").click().run()
+    test.button(key="decide-exclude").click().run()
+    save = next(one for one in test.button if one.label.startswith("Save"))
+    save.click().run()
+    assert "label_patch_0001.json" in said(test)
+    found = {one.image_id: one for one in read_patch(audited / "label_patch_0001.json").decisions}
+    assert [found[one.image_id].verdict for one in queue[:2]] == ["keep", "exclude"]
+    again = opened("review", audit=audited)
+    assert "Goes on from label_patch_0001.json: 2 decisions." in said(again)
+
+
+def test_an_mlflow_store_is_listed(trained: TrainResult) -> None:
+    assert trained.tracking_uri is not None
+    given = {"page": "experiments", "bundle": None, "audit": None, "runs": trained.tracking_uri}
+    test = AppTest.from_function(script, kwargs=given, default_timeout=SECONDS).run()
+    words = said(test)
+    assert "Runs of the MLflow store sqlite" in words
+    assert '<th scope="row">small</th>' in words

@@ -30,11 +30,13 @@ SMALL = {
     "compute.precision": "float32",
     "evaluate.resamples": 200,
     "evaluate.audit.enabled": False,
+    "gate.enabled": False,
 }
 """A recipe that takes seconds: small canvases, few epochs."""
 
 AUDITED = {
     "evaluate.audit.enabled": True,
+    "gate.enabled": True,
     "evaluate.audit.conditions": 40,
     "evaluate.audit.corruptions": 10,
     "evaluate.audit.saliency": 6,

@@ -259,7 +259,7 @@ def test_a_link_is_no_bundle_file(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_runtime_names_those_allowed(folder: Path) -> None:
-    with pytest.raises(DependencyError, match="auto, openvino, onnxruntime"):
+    with pytest.raises(DependencyError, match="auto, fastest, openvino, onnxruntime"):
         open_runtime((folder / ONNX).read_bytes(), "tensorrt")
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from pneumoscope.bundle.archive import open_bundle
@@ -210,9 +209,10 @@ def test_asking_a_store_that_is_not_there_does_not_make_one(
     assert "\n" not in str(caught.value)
 
 
-def test_mlflow_itself_answers_with_the_champion(shelf: Shelf, tmp_path: Path) -> None:
-    picture = tmp_path / "picture.png"
-    Image.fromarray(np.full((80, 60), 99, dtype=np.uint8)).save(picture)
+def test_mlflow_itself_answers_with_the_champion(
+    shelf: Shelf, phantoms: Path, tmp_path: Path
+) -> None:
+    picture = min((phantoms / "NORMAL").iterdir())
     content = base64.b64encode(picture.read_bytes()).decode()
     rows = {
         "columns": ["image", "path"],

@@ -324,8 +324,9 @@ def predict(
 ) -> None:
     """Answer images and folders: a table, JSON lines, CSV or Parquet, with saliency overlays.
 
-    Examples: pneumoscope predict runs/demo/bundle image.png folder --json --saliency overlays
-    pneumoscope predict runs/demo/bundle archive.tar list.csv folder --parts answers
+    Thousands of images, a list (CSV) or an archive (tar) go into --parts, which can be stopped.
+
+    Example: pneumoscope predict runs/demo/bundle image.png folder --json --saliency overlays
     """
     from pneumoscope import workflows
     from pneumoscope.cli import answers

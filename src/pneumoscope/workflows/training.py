@@ -49,6 +49,7 @@ from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, folder
 QUICK: Mapping[str, int] = {
     "data.limit": 400,
     "evaluate.resamples": 500,
+    "gate.images": 200,
     "evaluate.audit.conditions": 100,
     "evaluate.audit.corruptions": 16,
     "evaluate.audit.saliency": 8,
@@ -65,6 +66,7 @@ def quickened(recipe: Recipe) -> Recipe:
     changes = {
         "data.limit": min(QUICK["data.limit"], recipe.data.limit or QUICK["data.limit"]),
         "evaluate.resamples": min(QUICK["evaluate.resamples"], evaluate.resamples),
+        "gate.images": min(QUICK["gate.images"], recipe.gate.images),
     }
     for name in ("conditions", "corruptions", "saliency"):
         field = f"evaluate.audit.{name}"

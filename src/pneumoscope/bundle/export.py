@@ -61,7 +61,17 @@ def export_onnx(classifier: Classifier, *, size: int, views: FixedViews | None =
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ONNX
         program.save(path, external_data=False)
-        return path.read_bytes()
+        return _bare(path.read_bytes())
+
+
+def _bare(onnx: bytes) -> bytes:
+    """The graph without what the exporter notes at every node: source lines and folders of here."""
+    from onnx import load_model_from_string
+
+    model = load_model_from_string(onnx)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    return bytes(model.SerializeToString())
 
 
 def _fitted(classifier: Classifier, size: int) -> Classifier:

@@ -69,6 +69,7 @@ def test_the_graph_is_the_contract(folder: Path) -> None:
     assert (pixels.name, pixels.type.tensor_type.elem_type) == ("pixels", onnx.TensorProto.UINT8)
     assert dims == ["batch", 1, 64, 64]
     assert [output.name for output in graph.output] == ["logits", "embedding", "saliency"]
+    assert not any(node.metadata_props for node in graph.node), "source lines and folders"
 
 
 @pytest.mark.parametrize("inside", ["", "bundle/"])

@@ -43,6 +43,14 @@ AUDITED = {
 }
 """On top of it: shortcuts and robustness are judged too."""
 
+PLAINEST = {
+    "model": {"backbone": "cnn3", "weights": "none"},
+    "phases.0.epochs": 2,
+    "phases.0.views": 1,
+    "tracking.enabled": False,
+}
+"""On top of the small one, where any network will do: exported in a second instead of six."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -103,6 +111,12 @@ def phantoms(made_once: MadeOnce) -> Path:
 def small_recipe(phantoms: Path) -> Recipe:
     """The small recipe on the phantoms."""
     return override(Recipe(), {**SMALL, "data.path": str(phantoms)})
+
+
+@pytest.fixture(scope="session")
+def plainest_recipe(small_recipe: Recipe) -> Recipe:
+    """The small recipe where any network will do."""
+    return override(small_recipe, PLAINEST)
 
 
 @pytest.fixture(scope="session")

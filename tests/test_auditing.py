@@ -112,11 +112,11 @@ def test_a_gate_stops_and_a_wrong_gate_is_refused(
 
 
 def test_train_respects_the_frozen_split(
-    phantoms: Path, small_recipe: Recipe, tmp_path: Path
+    phantoms: Path, plainest_recipe: Recipe, tmp_path: Path
 ) -> None:
     audited = audit([phantoms], output=tmp_path / "audit", fix=True)
-    changes = {"split.file": str(audited.split), "tracking.enabled": False}
-    run = train(override(small_recipe, changes), output=tmp_path / "run")
+    changes = {"split.file": str(audited.split)}
+    run = train(override(plainest_recipe, changes), output=tmp_path / "run")
     frozen = pl.read_parquet(tmp_path / "audit" / "split.parquet").select("image_id", "split")
     used = pl.read_parquet(run.output / "split.parquet").select("image_id", "split")
     assert used.equals(frozen)

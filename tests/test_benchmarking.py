@@ -39,6 +39,8 @@ SMALL = {
     "phases.0.views": 1,
     "compute.precision": "float32",
     "evaluate.resamples": 200,
+    "evaluate.audit.enabled": False,
+    "gate.enabled": False,
     "tracking.enabled": False,
 }
 TIMINGS = {"p50_ms", "images_per_second", "train_seconds", "seconds"}

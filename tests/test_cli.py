@@ -63,7 +63,10 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_predict_prints_json_lines_and_overlays(
     trained: TrainResult, phantoms: Path, tmp_path: Path
 ) -> None:
-    folder = phantoms / "NORMAL"
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for image in sorted((phantoms / "NORMAL").iterdir())[:5]:
+        shutil.copy(image, folder)
     done = run("predict", trained.bundle, folder, "--json", "--saliency", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]

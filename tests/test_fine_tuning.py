@@ -76,6 +76,8 @@ SMALL = {
     "compute.precision": "float32",
     "phases": [FINE_TUNE],
     "evaluate.resamples": 100,
+    "evaluate.audit.enabled": False,
+    "gate.enabled": False,
     "tracking.enabled": False,
 }  # fmt: skip
 

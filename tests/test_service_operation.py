@@ -206,7 +206,9 @@ def guarded(live: Live) -> Iterator[Running]:
         Holder("ward", "predict", digest("ward")), Holder("boss", "admin", digest("boss")),
         Holder("busy", "predict", digest("busy")),
     ]  # fmt: skip
-    with running(live, door=Door(Rate(20.0), holders), origins=["https://a.example"]) as found:
+    with running(
+        live, door=Door(Rate(20.0, clock=lambda: 0.0), holders), origins=["https://a.example"]
+    ) as found:
         yield found
 
 

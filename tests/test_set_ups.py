@@ -42,6 +42,7 @@ TINY = {
     "tracking.enabled": False,
     "evaluate.resamples": 100,
     "evaluate.audit.enabled": False,
+    "gate.enabled": False,
 }
 CHEAPER = {
     "--set model.backbone=EfficientNet-Lite0": "--set model.backbone=cnn3 --set model.weights=none",

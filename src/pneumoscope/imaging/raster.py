@@ -108,7 +108,10 @@ def _colour(image: Image.Image) -> float:
         image = image.convert("RGBA")
     side = (min(_COLOUR_SIDE, image.width), min(_COLOUR_SIDE, image.height))
     small = image.convert("RGB").resize(side, Image.Resampling.BOX)
-    return float(np.ptp(np.asarray(small, np.int16), axis=2).mean())
+    # Channel by channel: NumPy reduces an axis of three forty times slower.
+    red, green, blue = np.moveaxis(np.asarray(small, np.int16), 2, 0)
+    highest = np.maximum(np.maximum(red, green), blue)
+    return float((highest - np.minimum(np.minimum(red, green), blue)).mean())
 
 
 def _grey(image: Image.Image) -> GreyImage:

@@ -16,7 +16,9 @@ def command_line() -> str:
     from pneumoscope.cli.main import app
 
     root = typer.main.get_command(app)
-    return "\n".join(line for path, one in _commands("pneumoscope", root) for line in _shown(path, one))
+    return "\n".join(
+        line for path, one in _commands("pneumoscope", root) for line in _shown(path, one)
+    )
 
 
 def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -31,7 +33,9 @@ def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 def _shown(path: str, command: Any) -> Iterator[str]:
     context = command.context_class(command, info_name=path, max_content_width=10_000)
     summary, _, example = " ".join(command.help.split()).partition("Example: ")
-    usage = " ".join([path, "[OPTIONS]", *(_place(one) for one in command.params if _positional(one))])
+    usage = " ".join(
+        [path, "[OPTIONS]", *(_place(one) for one in command.params if _positional(one))]
+    )
     yield from (f"## `{path}`", "", summary.strip(), "", "```text", usage, "```", "")
     if example:
         yield from ("Example:", "", "```sh", example, "```", "")

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from described import attribute_texts
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from described import attribute_texts
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
 
@@ -39,7 +40,9 @@ def _section(path: str, model: type[BaseModel], stop: tuple[str, ...] = ()) -> I
     for name, field in model.model_fields.items():
         place = f"{path.partition(' ')[0]}.{name}" if path else name
         inside = list(_models(field.annotation))
-        rows.append([f"`{place}`", _type(field), _default(field, inside), texts.get(name) or _about(inside)])
+        rows.append(
+            [f"`{place}`", _type(field), _default(field, inside), texts.get(name) or _about(inside)]
+        )
         below += [(_place(place, one, field), one) for one in inside]
     yield "| field | takes | default | meaning |"
     yield "|---|---|---|---|"
@@ -52,7 +55,9 @@ def _section(path: str, model: type[BaseModel], stop: tuple[str, ...] = ()) -> I
 
 def _about(models: list[type[BaseModel]]) -> str:
     """The first sentence about the one model that a field holds."""
-    return " ".join((models[0].__doc__ or "").partition("\n\n")[0].split()) if len(models) == 1 else ""
+    return (
+        " ".join((models[0].__doc__ or "").partition("\n\n")[0].split()) if len(models) == 1 else ""
+    )
 
 
 def _place(place: str, model: type[BaseModel], field: FieldInfo) -> str:
@@ -91,22 +96,30 @@ def _named(annotation: Any, metadata: Any = ()) -> str:
     if origin is Annotated:
         limits = [more for one in inside[1:] for more in getattr(one, "metadata", [one])]
         return _named(inside[0], limits)
-    if annotation is None or annotation is type(None):
-        return "null"
+    if origin in (tuple, dict):
+        return _several(origin, inside, metadata)
     if origin is Literal:
         return _either([f"`{_yaml(value)}`" for value in inside])
     if origin in (Union, types.UnionType):
         models = [one for one in inside if list(_models(one))]
         words = [_named(one) for one in inside if one not in models]
         return _either([*(["a section"] if models else []), *words])
-    if origin is tuple:
-        many = _range(metadata).replace("from ", "")
-        return f"list of{many} {_named(inside[0])}".replace("a section", "sections")
+    return _single(annotation, metadata)
+
+
+def _single(kind: Any, metadata: Any) -> str:
+    if kind is type(None):
+        return "null"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "a section"
+    return f"{_WORDS[kind]}{_range(metadata)}"
+
+
+def _several(origin: Any, inside: tuple[Any, ...], metadata: Any) -> str:
     if origin is dict:
         return f"mapping from {_named(inside[0])} to {_named(inside[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "a section"
-    return f"{_WORDS[annotation]}{_range(metadata)}"
+    many = _range(metadata).replace("from ", "")
+    return f"list of{many} {_named(inside[0])}".replace("a section", "sections")
 
 
 def _either(words: list[str]) -> str:

@@ -21,11 +21,13 @@ def python_api() -> str:
     classes = {name: one for name, one in named.items() if inspect.isclass(one)}
     errors = {name: one for name, one in classes.items() if issubclass(one, Exception)}
     objects = {name: one for name, one in classes.items() if name not in errors}
-    results = _results([*functions.values(), *(m for o in objects.values() for _, m in _methods(o))])
+    results = _results(
+        [*functions.values(), *(m for o in objects.values() for _, m in _methods(o))]
+    )
     returned = {one.__name__: one for one in results if one.__name__ not in named}
     return "\n".join([
         *(line for name, one in functions.items() for line in _function(name, one, level=2)),
-        *(line for group in (objects, returned) for name, one in group.items() for line in _class(name, one)),
+        *(line for name, one in (objects | returned).items() for line in _class(name, one)),
         *_errors(errors),
     ])  # fmt: skip
 
@@ -55,11 +57,19 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
     given = signature.return_annotation
     result = "" if given is signature.empty else f" -> {_spelled(given)}"
     line = f"{name}({', '.join(parts)}){result}"
-    return line if len(line) <= 90 else "\n".join([f"{name}(", *(f"    {p}," for p in parts), f"){result}"])
+    return (
+        line
+        if len(line) <= 90
+        else "\n".join([f"{name}(", *(f"    {p}," for p in parts), f"){result}"])
+    )
 
 
 def _spelled(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    return (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", str(annotation))
+    )
 
 
 def _class(name: str, kind: type) -> Iterator[str]:
@@ -82,7 +92,9 @@ def _methods(kind: type) -> list[tuple[str, Any]]:
     found = []
     for name, member in vars(kind).items():
         function = getattr(member, "__func__", member)
-        public = not name.startswith("_") and (inspect.isfunction(function) or isinstance(member, property))
+        public = not name.startswith("_") and (
+            inspect.isfunction(function) or isinstance(member, property)
+        )
         if public and getattr(function, "__doc__", None):
             found.append((name, function))
     return found
@@ -96,7 +108,11 @@ def _results(functions: Sequence[Any]) -> list[type]:
             given = get_type_hints(function).get("return") if inspect.isfunction(function) else None
         except NameError:  # a name that only type checkers see
             continue
-        for kind in (given, *get_args(given), *(inner for one in get_args(given) for inner in get_args(one))):
+        for kind in (
+            given,
+            *get_args(given),
+            *(inner for one in get_args(given) for inner in get_args(one)),
+        ):
             if dataclasses.is_dataclass(kind) and isinstance(kind, type):
                 found[kind] = None
     return sorted(found, key=lambda kind: kind.__name__)
@@ -128,8 +144,13 @@ def _docstring(one: Any) -> Iterator[str]:
             yield from (f"**{line.rstrip(':').replace('Args', 'Arguments')}**", "")
         elif not listing and line.startswith(">>> ") and not fenced:
             fenced = True
-            yield from ("```python", line)
-        elif listing and (found := _ITEM.match(line.removeprefix("    "))) and line.startswith("    ") and line[4:5] != " ":
+            yield from ("```pycon", line)
+        elif (
+            listing
+            and (found := _ITEM.match(line.removeprefix("    ")))
+            and line.startswith("    ")
+            and line[4:5] != " "
+        ):
             yield f"- `{found['name']}`: {found['text']}"
         elif listing and line.strip():
             yield f"  {line.strip()}"

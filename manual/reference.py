@@ -18,10 +18,9 @@ from pathlib import Path
 from command_line import command_line
 from described import module_constants
 from model_fields import bundle_fields, recipe_fields
-from python_api import python_api
-
 from pneumoscope.core.files import write_text
 from pneumoscope.reporting.markdown import escape_markdown
+from python_api import python_api
 
 DOCS = Path(__file__).parents[1] / "docs"
 _PART = re.compile(
@@ -66,7 +65,10 @@ def _columns() -> str:
     from pneumoscope.data.layouts.columns import KNOWN, REQUIRED
 
     rows = [
-        (f"`{column}`{' (needed)' if column in REQUIRED else ''}", ", ".join(f"`{n}`" for n in names))
+        (
+            f"`{column}`{' (needed)' if column in REQUIRED else ''}",
+            ", ".join(f"`{n}`" for n in names),
+        )
         for column, names in KNOWN.items()
     ]
     return table(("catalogue column", "recognised names"), rows)
@@ -124,7 +126,9 @@ def render(text: str) -> str:
     Raises:
         KeyError: it names a part that nothing generates.
     """
-    return _PART.sub(lambda found: f"{found['name']}{found['open']}\n{PARTS[found['name']]()}\n\n", text)
+    return _PART.sub(
+        lambda found: f"{found['name']}{found['open']}\n{PARTS[found['name']]()}\n\n", text
+    )
 
 
 def main() -> None:

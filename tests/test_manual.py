@@ -29,7 +29,9 @@ from reference import DOCS, pages, render
 ROOT = DOCS.parent
 PAGES = sorted(DOCS.rglob("*.md"))
 READMES = (ROOT / "README.md", ROOT / "README.fr.md")
-_BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE
+)
 _MARK = re.compile(r"<!-- (run|not run: .+) -->\n\s*\Z")
 _STARTS = ("tutorial.md", "how-to", "reference", "serving.md", "app.md")
 
@@ -130,7 +132,9 @@ def test_links_between_pages_lead_somewhere() -> None:
             target = (page.parent / name) if name else page
             assert target.exists(), f"{page.name}: {place}"
             headings = re.findall(r"^#+ (.+)$", target.read_text("utf8"), re.M) if anchor else []
-            slugs = {re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings}
+            slugs = {
+                re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings
+            }
             assert not anchor or anchor in slugs, f"{page.name}: {place}"
 
 
@@ -188,7 +192,11 @@ def test_the_french_readme_follows_the_english() -> None:
         # The French page names the English one, and says that the manual is in English.
         assert counts[0] <= counts[1] <= counts[0] + 1, pattern
     commands_of = [
-        [re.sub(r"\s*#.*", "", block.code) for block in blocks("sh", "python") if block.page == page.name]
+        [
+            re.sub(r"\s*#.*", "", block.code)
+            for block in blocks("sh", "python")
+            if block.page == page.name
+        ]
         for page in READMES
     ]
     assert commands_of[0] == commands_of[1]
@@ -206,8 +214,12 @@ def test_version_and_licence_are_said_alike() -> None:
 def test_files_of_a_run_are_explained(trained: TrainResult) -> None:
     page = (DOCS / "reference" / "run-folder.md").read_text("utf8")
     bundle = (DOCS / "reference" / "bundle.md").read_text("utf8")
-    assert {name for one in trained.output.iterdir() if f"`{(name := one.name)}" not in page} == set()
-    assert {name for one in trained.bundle.iterdir() if f"`{(name := one.name)}`" not in bundle} == set()
+    assert {
+        name for one in trained.output.iterdir() if f"`{(name := one.name)}" not in page
+    } == set()
+    assert {
+        name for one in trained.bundle.iterdir() if f"`{(name := one.name)}`" not in bundle
+    } == set()
 
 
 def test_what_a_page_would_load_from_elsewhere_is_found(tmp_path: Path) -> None:

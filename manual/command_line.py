@@ -23,10 +23,10 @@ def command_line() -> str:
 
 def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     """A command and all below it, in the order of their names; groups only stand for theirs."""
-    below = getattr(command, "commands", None)
-    if below is None:
+    below: dict[str, Any] = getattr(command, "commands", {})
+    if not below:
         yield path, command
-    for name in sorted(below or {}):
+    for name in sorted(below):
         yield from _commands(f"{path} {name}", below[name])
 
 

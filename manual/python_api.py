@@ -12,6 +12,12 @@ _HEADINGS = ("Args", "Attributes", "Raises", "Returns", "Yields")
 _ITEM = re.compile(r"^(?P<name>[\w.*, \[\]]+?): (?P<text>.*)$")
 
 
+_MARKS: dict[Any, str] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
 def python_api() -> str:
     """Functions, then classes, then what functions return, then errors."""
     import pneumoscope
@@ -52,7 +58,7 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
         kind = "" if said is parameter.empty else f": {_spelled(said)}"
         empty = parameter.default is parameter.empty
         starred = starred or parameter.kind is parameter.VAR_POSITIONAL
-        mark = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        mark = _MARKS.get(parameter.kind, "")
         parts.append(f"{mark}{parameter.name}{kind}{'' if empty else f' = {parameter.default!r}'}")
     given = signature.return_annotation
     result = "" if given is signature.empty else f" -> {_spelled(given)}"
@@ -78,7 +84,7 @@ def _class(name: str, kind: type) -> Iterator[str]:
         yield from (*_docstring(kind), "Its fields: [Recipe](recipe.md).", "")
         return
     if not dataclasses.is_dataclass(kind):
-        yield from ("```python", _signature(name, kind.__init__), "```", "")
+        yield from ("```python", _signature(name, kind), "```", "")
     yield from _docstring(kind)
     for method, function in _methods(kind):
         if isinstance(function, property):

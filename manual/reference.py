@@ -12,7 +12,7 @@ A test compares every committed page with what would be generated now.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from command_line import command_line
@@ -29,9 +29,9 @@ _PART = re.compile(
 )
 
 
-def table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; a `|` in a cell stays one."""
-    lines = [heading, ("---",) * len(heading), *rows]
+    lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in lines)
 
 

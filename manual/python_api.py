@@ -61,7 +61,8 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
         mark = _MARKS.get(parameter.kind, "")
         parts.append(f"{mark}{parameter.name}{kind}{'' if empty else f' = {parameter.default!r}'}")
     given = signature.return_annotation
-    result = "" if given is signature.empty else f" -> {_spelled(given)}"
+    silent = given is signature.empty or inspect.isclass(function)
+    result = "" if silent else f" -> {_spelled(given)}"
     line = f"{name}({', '.join(parts)}){result}"
     return (
         line

@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test format screenshots bench bench-keras recipe records results constraints clean
+.PHONY: help install demo test format screenshots bench bench-keras recipe records results docs constraints clean
 
 help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
@@ -24,6 +24,7 @@ help:
 	@echo "make recipe NAME=modality [DATA=folder] [OUTPUT=folder] [QUICK=1]   a set-up of recipes/"
 	@echo "make records [RECORDS=folders]            keep the numbers of finished set-ups"
 	@echo "make results                              docs/results.md from the numbers kept"
+	@echo "make docs                                 the manual, into site/"
 	@echo "make screenshots                          walk the web app in Chromium, pictures of every page"
 	@echo "make constraints                          pin what is installed now"
 	@echo "make clean                                remove the environment and caches"
@@ -76,10 +77,17 @@ records: install
 results: install
 	$(BIN)/python recipes/results.py
 
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python manual/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+	$(BIN)/python manual/check_site.py
+
 constraints: install
 	@head -n 1 constraints.txt > constraints.new
 	@$(BIN)/python -m pip freeze --exclude-editable | grep '==' >> constraints.new
 	@mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

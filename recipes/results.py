@@ -20,7 +20,7 @@ from run_plan import HERE, load_plan
 PAGE = RECORDS.parent / "results.md"
 _HEAD = """# Results
 
-Made by `make results` from the records in [records](records), not by hand. A record is what
+Made by `make results` from the records in `docs/records`, not by hand. A record is what
 `python recipes/records.py FOLDER...` keeps of finished runs: numbers, commands, dates and machines.
 
 - These are development figures: on images that were at hand while the program was made.
@@ -28,6 +28,7 @@ Made by `make results` from the records in [records](records), not by hand. A re
 - Seconds are of a machine that others used at the same time.
 - For research use. Not a medical device.
 """
+_REPOSITORY = "https://github.com/pneumoscope/pneumoscope/blob/main"
 _NAMES = {"auc": "AUC", "accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
@@ -47,7 +48,7 @@ def _set_up(folder: Path, record: Mapping[str, Any] | None) -> str:
     """A set-up: its commands, and what each gave."""
     steps = record["steps"] if record else {}
     plan = [step.name for step in load_plan(folder)]
-    page = f"[its page](../recipes/{folder.name}/README.md)"
+    page = f"[its page]({_REPOSITORY}/recipes/{folder.name}/README.md)"
     lines = [
         f"## {_title(folder)}",
         "",

@@ -27,6 +27,7 @@ class Parity(Part):
     """How far the exported graph is from the trained network on the same pixels, float32."""
 
     images: int
+    """How many were compared."""
     logits: float
     """Largest absolute difference of a logit."""
     probabilities: float
@@ -37,6 +38,7 @@ class TrainingData(Part):
     """What the model was trained on, without an image or a path."""
 
     fingerprint: str
+    """Of the catalogue: the same only for the same images under the same labels."""
     images: dict[str, int]
     """Images per split."""
     labels: dict[str, int]
@@ -47,27 +49,41 @@ class BundleSpec(Part):
     """Everything needed to answer, and where it came from."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    """Of this file."""
     name: Name
+    """The recipe's."""
     labels: Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
+    """In the order of logits and probabilities."""
     preprocess: dict[str, Any]
+    """The way to the canvas: version and fields of the recipe section."""
     model: ModelRecipe
+    """What the network is, so that its weights can be loaded."""
     weights: dict[str, str | None]
+    """Pretrained weights it started from: source, SHA-256, licence."""
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
     """What the graph is computed in; calibration and rules are fitted for it."""
     temperature: Annotated[float, Field(ge=TEMPERATURE_RANGE[0], le=TEMPERATURE_RANGE[1])]
+    """Divides the logits (Guo et al. 2017)."""
     calibrator: dict[str, Any] | None = None
     """In place of the temperature where another calibrator is better."""
     calibration_note: str = "not recorded"
     """Why probabilities are calibrated so."""
     operating_points: tuple[dict[str, Any], ...] = ()
+    """Rule, label, threshold (null: never met) and what the calibration split promised."""
     conformal: dict[str, Any] | None = None
+    """Quantiles that label sets follow from."""
     selective: dict[str, Any] | None = None
     """The confidence above which answers are wrong seldom enough."""
     gate: dict[str, Any] | None = None
+    """What each stage goes by; null where the bundle has none."""
     parity: Parity
+    """Measured at export."""
     training: TrainingData
+    """What it was trained on."""
     provenance: dict[str, Any]
+    """When, by which versions, on what kind of machine."""
     licence: str
+    """Of the model."""
     files: dict[str, Sha256]
     """SHA-256 of every other file of the bundle."""
 

@@ -35,6 +35,7 @@ class LabelSetRecipe(Section):
     """Conformal label sets."""
 
     confidence_level: Fraction = 0.9
+    """Wanted share of label sets that hold the true label."""
     score: Literal["lac", "aps"] = "lac"
     """Smallest sets, or sets that grow with the image's difficulty."""
     conditional: bool = True
@@ -47,6 +48,7 @@ class AuditRecipe(Section):
     """What could explain the figures besides disease: shortcuts and robustness."""
 
     enabled: bool = True
+    """Whether any of it is done."""
     conditions: Count = 1000
     """Images at most that are answered with lungs only, removed and swapped."""
     corruptions: Annotated[int, Field(ge=0)] = 200
@@ -74,6 +76,7 @@ class EvaluateRecipe(Section):
     resamples: Annotated[int, Field(ge=100)] = 2000
     """Of patients, for intervals."""
     confidence_level: Fraction = 0.95
+    """Of the intervals."""
     calibrator: Literal["auto", "temperature", "vector", "isotonic"] = "auto"
     """`auto` takes the temperature unless another is clearly better in cross-validation."""
     label_of_interest: str | None = None
@@ -83,7 +86,9 @@ class EvaluateRecipe(Section):
         PointRecipe(rule="sensitivity", value=0.95),
         PointRecipe(rule="specificity", value=0.95),
     )
+    """Thresholds that are chosen, promised and then measured."""
     label_sets: LabelSetRecipe | None = LabelSetRecipe()
+    """Null makes none."""
     wanted_risk: Fraction | None = 0.05
     """Share of wrong answers that the abstention threshold keeps to; null leaves it out."""
     prevalence: Fraction | None = None

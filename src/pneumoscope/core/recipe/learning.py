@@ -16,13 +16,16 @@ class Dropout(Section):
     """A head layer that drops a fraction of its inputs while training."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    """The fraction."""
 
 
 class Dense(Section):
     """A fully connected head layer."""
 
     dense: Annotated[int, Field(ge=1, le=65_536)]
+    """How many outputs it has."""
     activation: Activation = "relu"
+    """What follows it."""
 
 
 class BatchNorm(Section):
@@ -91,11 +94,15 @@ class BalanceRecipe(Section):
 
 class _Phase(Section):
     kind: Literal["probe", "fine_tune"]
+    """Which of the two."""
     epochs: Count
+    """At most."""
     batch_size: Count
+    """Images per step."""
     learning_rate: Rate | None
     """Null takes `optimizer.learning_rate`."""
     schedule: ScheduleName
+    """How the learning rate goes on after the warmup."""
     warmup: Annotated[float, Field(ge=0, lt=1)]
     """Fraction of all steps over which the learning rate rises from nothing."""
     patience: Count
@@ -152,7 +159,9 @@ class LossRecipe(Section):
     """What training minimises."""
 
     name: Literal["cross_entropy", "focal", "logit_adjusted"] = "cross_entropy"
+    """Focal: Lin et al. 2017; logit-adjusted: Menon et al. 2021."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the target that is spread evenly over all labels."""
     gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     """Focusing of the focal loss."""
     tau: Annotated[float, Field(ge=0, le=10)] = 1.0
@@ -163,7 +172,9 @@ class OptimizerRecipe(Section):
     """How training minimises it."""
 
     name: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
+    """Which algorithm."""
     learning_rate: Rate = 1e-3
+    """For phases that have none of their own."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     """Of matrices and filters; biases and normalisation are left alone when fine-tuning."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -190,6 +201,7 @@ class ComputeRecipe(Section):
     """How the work is done; it may change the last digits, never the meaning."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of what is not trained. `auto` times a few steps once per machine and remembers."""
     engine: Literal["auto", "torch", "openvino"] = "auto"

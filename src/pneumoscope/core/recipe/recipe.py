@@ -30,14 +30,18 @@ class TrackingRecipe(Section):
     """Where the run is kept beside its folder."""
 
     enabled: bool = True
+    """Whether MLflow is told of the run."""
     experiment: str = "pneumoscope"
+    """How the experiment's name begins."""
 
 
 class Recipe(Section):
     """A whole experiment."""
 
     name: str = Field(default="pneumoscope", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Of the run, its folder and its bundle."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of everything random."""
     data: DataRecipe = DataRecipe()
     split: SplitRecipe = SplitRecipe()
     preprocess: PreprocessRecipe = PreprocessRecipe()
@@ -45,6 +49,7 @@ class Recipe(Section):
     model: ModelRecipe = ModelRecipe()
     balance: BalanceRecipe = BalanceRecipe()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=8)] = (ProbePhase(),)
+    """What is trained, one after the other."""
     loss: LossRecipe = LossRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
     regularize: RegularizeRecipe = RegularizeRecipe()

@@ -26,10 +26,12 @@ class DataRecipe(Section):
     """Where the radiographs are and how the folder says what they show."""
 
     path: str | None = None
+    """Folder of radiographs, manifest, or MedMNIST archive; `train DATA` sets it."""
     layout: Literal[
         "auto", "class_folders", "split_folders", "radiography_database", "manifest", "dicom_tree",
         "medmnist",
     ] = "auto"  # fmt: skip
+    """How the folder says what its images are; `auto` takes the one that fits."""
     columns: dict[CatalogueColumn, str] = Field(default_factory=dict)
     """Catalogue column to column of the manifest, where its own name does not say it; an empty
     name leaves the catalogue column unknown."""
@@ -48,8 +50,11 @@ class SplitRecipe(Section):
     """Fractions of patients per split; what remains is trained on."""
 
     validation: Fraction = 0.1
+    """Tells the best epoch."""
     calibration: Fraction = 0.1
+    """Fixes temperature, thresholds and label sets."""
     test: Fraction = 0.15
+    """Stays sealed until the evaluation."""
     use_given: bool = True
     """Keep a test part (and a validation part of useful size) that the folder brings."""
     file: str | None = None
@@ -78,8 +83,11 @@ class PreprocessRecipe(Section):
     """From a radiograph to the network's square canvas; training and serving share it."""
 
     size: Annotated[int, Field(ge=16, le=1024)] = 224
+    """Side of the canvas, pixels."""
     fit: Literal["letterbox", "stretch", "center_crop"] = "letterbox"
+    """How a radiograph becomes square: with bars, out of proportion, or cut to its middle."""
     pad_value: Annotated[int, Field(ge=0, le=255)] = 0
+    """Grey level of the bars."""
     crop_borders: bool = False
     """Leave out uniform borders (black frames, paddings) before fitting."""
     levels: Literal["range", "full", "percentile"] = "range"

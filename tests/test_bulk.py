@@ -6,10 +6,12 @@ import io
 import json
 import tarfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -204,6 +206,43 @@ def test_a_missing_file_of_a_list_costs_one_row(
     table = pl.read_parquet(list(result.parts))
     assert (table["decision"] == "unreadable").to_list() == [False, True]
     assert "cannot be opened" in table["reason"][1]
+
+
+def test_what_is_said_of_all_together_is_what_predict_says_also_when_it_goes_on(
+    predictor: Predictor, trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    """Thirty familiar phantoms, and as many drawn of stripes."""
+    from PIL import Image
+
+    from pneumoscope.workflows import predict
+
+    for shifted in (False, True):
+        folder = tmp_path / f"shifted-{shifted}"
+        folder.mkdir()
+        for number, file in enumerate(sorted((phantoms / "NORMAL").iterdir())[:30]):
+            pixels = np.asarray(Image.open(file)).copy()
+            pixels[:, ::4] = np.where(shifted, 255 - pixels[:, ::4] // 2, pixels[:, ::4])
+            Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        (folder / "bad.png").write_bytes(b"nothing")
+        plain, bulk, again = Silent(), Silent(), Silent()
+        deque(predict(trained.bundle, [folder], reporter=plain)[1], maxlen=0)
+        (told,) = (line for line in plain.messages + plain.warnings if "less familiar" in line)
+        parts = tmp_path / f"parts-{shifted}"
+        first = predict_in_parts(predictor, [folder], parts, shard_size=8, reporter=bulk)
+        assert told in (bulk.warnings if shifted else bulk.messages)
+        first.parts[1].unlink()
+        second = predict_in_parts(predictor, [folder], parts, shard_size=8, reporter=again)
+        assert told in (again.warnings if shifted else again.messages)
+        assert first.shift == second.shift is not None
+        assert (first.shift.shifted, first.shift.unfamiliar.trials) == (shifted, 30)
+        assert json.loads((parts / SUMMARY).read_text())["shift"] == first.shift.to_json()
+
+
+def test_without_a_gate_nothing_is_said_of_all_together(
+    trained: TrainResult, pictures: Path, tmp_path: Path
+) -> None:
+    plain = Predictor.open(trained.bundle, threads=1, gated=False)
+    assert predict_in_parts(plain, [pictures], tmp_path / "parts").to_json()["shift"] is None
 
 
 def test_the_folder_must_be_one(predictor: Predictor, pictures: Path, tmp_path: Path) -> None:

@@ -165,7 +165,9 @@ def _read_file(folder: Path, name: str) -> bytes:
         _check_size(folder, name, file.stat().st_size)
         return file.read_bytes()
     except OSError as error:
-        raise BundleError(f"{file}: cannot be read ({error.strerror}).") from error
+        raise BundleError(
+            f"{file}: cannot be read ({error.strerror}). Check its permissions, or copy it again."
+        ) from error
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:
@@ -202,4 +204,6 @@ def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
 
 def _check_size(path: Path, name: str, size: int) -> None:
     if size > _MAX_BYTES[name]:
-        raise BundleError(f"{path}: {name} has {size} bytes; at most {_MAX_BYTES[name]} are read.")
+        raise BundleError(
+            f"{path}: {name} has {size} bytes; at most {_MAX_BYTES[name]} are read. {_AGAIN}"
+        )

@@ -191,7 +191,15 @@ def open_runtime(
         return RUNTIMES[chosen](onnx, threads, precision)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"{file}: {chosen} cannot open it ({reason}).") from error
+        raise BundleError(
+            f"{file}: {chosen} cannot open it ({reason}). {_remedy(chosen, installed)}"
+        ) from error
+
+
+def _remedy(failed: str, installed: Sequence[str]) -> str:
+    others = [name for name in installed if name != failed]
+    export = "Export the bundle again with this version"
+    return f"{export}, or choose --runtime {others[0]}." if others else f"{export}."
 
 
 def fastest_runtime(onnx: bytes, *, threads: int | None, precision: str) -> str:

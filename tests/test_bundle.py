@@ -128,38 +128,11 @@ def test_a_file_of_the_gate_that_nobody_vouches_for_is_refused(folder: Path) -> 
         open_bundle(folder)
 
 
-@pytest.mark.parametrize("name", [SPEC, SEAL, *ALL])
-@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
-def test_one_changed_byte_is_refused(folder: Path, name: str, place: float) -> None:
-    content = bytearray((folder / name).read_bytes())
-    last = len(content) - (2 if name == SEAL else 1)  # a seal's closing newline seals nothing
-    content[int(place * last)] ^= 1
-    (folder / name).write_bytes(content)
-    with pytest.raises(BundleError, match="was changed after export") as caught:
-        open_bundle(folder)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", [SPEC, SEAL, *ALL])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    with pytest.raises(BundleError, match=f"{name} is missing"):
-        open_bundle(folder)
-    with pytest.raises(BundleError, match=f"{name} is missing"):
-        open_bundle(zipped(folder))
-
-
 def reseal(folder: Path) -> None:
     spec = json.loads((folder / SPEC).read_bytes())
     spec["files"] = {name: sha256((folder / name).read_bytes()) for name in ALL}
     (folder / SPEC).write_text(json.dumps(spec))
     (folder / SEAL).write_text(f"{sha256((folder / SPEC).read_bytes())}  {SPEC}\n")
-
-
-def pickled(folder: Path) -> None:
-    torch.save({"a": torch.zeros(1)}, folder / WEIGHTS)
-    torch.save({"a": torch.zeros(1)}, folder / ONNX)
-    reseal(folder)
 
 
 def newer(folder: Path) -> None:
@@ -176,7 +149,7 @@ def odd(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(pickled, "cannot open it"), (newer, "schema version 2"), (odd, "surprise")],
+    [(newer, "schema version 2"), (odd, "surprise")],
 )
 def test_a_resealed_forgery_is_still_only_data(
     folder: Path, spoil: Callable[[Path], None], reason: str
@@ -231,32 +204,6 @@ def test_another_canvas_than_the_graphs_is_refused(folder: Path) -> None:
     edited(folder, preprocess=spec["preprocess"] | {"size": 96})
     with pytest.raises(BundleError, match="a canvas of 96"):
         Predictor.open(folder)
-
-
-def test_a_zip_bomb_and_paths_out_are_refused(folder: Path, tmp_path: Path) -> None:
-    bomb = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in (SEAL, *FILES):
-            archive.writestr(name, b"x")
-        archive.writestr(SPEC, b"0" * (17 * 2**20))
-    with pytest.raises(BundleError, match="at most"):
-        open_bundle(bomb)
-    escape = tmp_path / "escape.zip"
-    with zipfile.ZipFile(escape, "w") as archive:
-        for name in (SPEC, SEAL, *FILES):
-            archive.write(folder / name, f"../../{name}")
-    with pytest.raises(BundleError, match="is missing"):
-        open_bundle(escape)
-    with pytest.raises(BundleError, match="does not exist"):
-        open_bundle(tmp_path / "nothing")
-
-
-def test_a_link_is_no_bundle_file(folder: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    (folder / CARD).rename(secret)
-    (folder / CARD).symlink_to(secret)
-    with pytest.raises(BundleError, match="is missing"):
-        open_bundle(folder)
 
 
 def test_an_unknown_runtime_names_those_allowed(folder: Path) -> None:

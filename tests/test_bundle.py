@@ -165,24 +165,6 @@ def edited(folder: Path, **changes: object) -> None:
     reseal(folder)
 
 
-def test_a_graph_that_names_files_is_refused_before_any_runtime(
-    folder: Path, tmp_path: Path
-) -> None:
-    secret = tmp_path / "secret.bin"
-    secret.write_bytes(np.array([100.0, 200.0], np.float32).tobytes())
-    model = onnx.load_model_from_string((folder / ONNX).read_bytes())
-    bias = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [2])
-    bias.ClearField("raw_data")
-    bias.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", str(secret)), ("offset", "0"), ("length", "8")):
-        entry = bias.external_data.add()
-        entry.key, entry.value = key, value
-    (folder / ONNX).write_bytes(model.SerializeToString())
-    reseal(folder)
-    with pytest.raises(BundleError, match="names files outside the bundle"):
-        Predictor.open(folder)
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -218,14 +200,13 @@ def images_of(trained: TrainResult, phantoms: Path) -> tuple[pl.DataFrame, dict[
     return predictions, {i: phantoms / paths[i] for i in predictions["image_id"]}
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
-def test_the_predictor_equals_the_evaluation(
-    trained: TrainResult, phantoms: Path, runtime: str
-) -> None:
-    """From the file, alone or in a batch, in either runtime: the evaluation's probabilities."""
+def test_the_predictor_equals_the_evaluation(trained: TrainResult, phantoms: Path) -> None:
+    """From the file, alone or in a batch: the evaluation's probabilities.
+
+    Other runtimes and ways of asking: test_agreement.py.
+    """
     predictions, files = images_of(trained, phantoms)
-    predictor = Predictor.open(trained.bundle, runtime=runtime)
-    tolerance = 1e-6 if runtime == "openvino" else 1e-5
+    predictor, tolerance = Predictor.open(trained.bundle), 1e-6
     order = sorted(files, key=lambda image_id: image_id[::-1])  # another order than the table's
     answers = dict(zip(order, predictor.predict_many([files[i] for i in order]), strict=True))
     for row in predictions.iter_rows(named=True):
@@ -236,28 +217,6 @@ def test_the_predictor_equals_the_evaluation(
                 expected, abs=tolerance
             )
             assert alone.probabilities[label] == pytest.approx(expected, abs=tolerance)
-
-
-@pytest.mark.data
-def test_the_predictor_equals_the_pipeline_on_real_radiographs(
-    trained: TrainResult, data_folder: Path, fresh_cache: Path
-) -> None:
-    from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe
-    from pneumoscope.workflows.evaluation import evaluate
-
-    data = data_folder / "chest_xray"
-    output = fresh_cache.parent / "evaluation"
-    plain = EvaluateRecipe(resamples=100, audit=AuditRecipe(enabled=False))
-    evaluate(trained.bundle, data, output=output, split="validation", settings=plain)
-    predictor = Predictor.open(trained.bundle)
-    table = load_predictions(output / "predictions.parquet")
-    files = {sha256(f.read_bytes())[:16]: f for f in (data / "val").rglob("*.jpeg")}
-    assert table.height == 7
-    for row in table.iter_rows(named=True):
-        answer = predictor.predict(files[row["image_id"]])
-        for label in predictor.labels:
-            expected = row[f"probability:{label}"]
-            assert answer.probabilities[label] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_graph_equals_the_network_in_the_bundle(trained: TrainResult) -> None:

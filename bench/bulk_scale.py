@@ -1,4 +1,6 @@
-"""Bulk at scale: `python bench/bulk_scale.py COUNT FOLDER` answers COUNT phantom JPEGs, prints JSON.
+"""Bulk at scale: `python bench/bulk_scale.py COUNT FOLDER` answers COUNT JPEGs, prints JSON.
+
+They are phantoms, a few hundred drawn and the others copies that differ in a comment.
 
 Half lie in a tar, half in folders; every thousandth is damaged. `predict --parts` is killed once
 in the middle and goes on; then every file has to be answered exactly once, and all copies of one
@@ -187,7 +189,8 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
         "first": first(count), "first: images/s with start": first(count) / alone.seconds,
         "first: peak MiB": alone.mib, "peak MiB": max(killed.mib, rest.mib),
         "growth": max(killed.mib, rest.mib) / alone.mib - 1,
-        "decisions": summary["decisions"], "runtime": summary["runtime"], "shift": (summary["shift"] or {}).get("statement"),
+        "decisions": summary["decisions"], "runtime": summary["runtime"],
+        "shift": (summary["shift"] or {}).get("statement"),
         **check(folder / "parts", inputs),
     }  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_a_patch_relabels_excludes_and_keeps(tmp_path: Path) -> None:
         ({"decisions": ["a"]}, "allowed: an object"),
         ({"decisions": [ONE | {"verdict": "keep", "image_id": 1}]}, "image_id of a decision"),
         ({"decisions": [ONE | {"verdict": "keep", "more": "x"}]}, "more"),
-        ({"decisions": [ONE | {"verdict": "burn"}]}, r"'burn'; allowed: .*\. Decide on it again\.$"),
+        ({"decisions": [ONE | {"verdict": "burn"}]}, r"'burn'; allowed: .*\. Decide on it"),
         ({"decisions": [ONE | {"verdict": "relabel"}]}, "new"),
         ({"decisions": [ONE | {"verdict": "keep"}] * 2}, "twice"),
     ],

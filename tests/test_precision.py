@@ -69,7 +69,9 @@ def test_bfloat16_is_openvinos(bundle: Bundle) -> None:
 
 def test_a_graph_that_cannot_be_quantised_says_what_to_do_instead(bundle: Bundle) -> None:
     canvases = np.zeros((1, 1, 32, 32), np.uint8)  # of another side than the graph's
-    with pytest.raises(ExportError, match=r"be quantised \(.*\)\. Keep float32, or export bfloat16"):
+    with pytest.raises(
+        ExportError, match=r"be quantised \(.*\)\. Keep float32, or export bfloat16"
+    ):
         quantised(bundle.files[ONNX], canvases)
 
 
@@ -77,7 +79,9 @@ def test_a_graph_that_no_runtime_opens_says_what_to_do(monkeypatch: pytest.Monke
     with pytest.raises(BundleError, match=r"\. Export .* or choose --runtime onnxruntime\.$"):
         open_runtime(b"nothing", "openvino")
     monkeypatch.delitem(runtimes.RUNTIMES, "openvino")
-    with pytest.raises(BundleError, match=r"gate: .*\. Export the bundle again with this version\.$"):
+    with pytest.raises(
+        BundleError, match=r"gate: .*\. Export the bundle again with this version\.$"
+    ):
         open_runtime(b"nothing", "onnxruntime", file="gate")
 
 

@@ -137,7 +137,7 @@ def test_what_nobody_touched_comes_as_far_as_the_runtime(
         folder_of(resealed(contents), tmp_path / "b"),
         zip_of(contents, tmp_path / "b.zip"),
     ):
-        with pytest.raises(BundleError, match="openvino cannot open it .* choose --runtime onnx"):
+        with pytest.raises(BundleError, match=r"openvino cannot open it .* --runtime onnx"):
             Predictor.open(made)
     assert opened == ["openvino", "openvino"]
 
@@ -298,8 +298,8 @@ def header(length: int, text: bytes, rest: int = 0) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"1234567", header(2**63, b"{}"), header(3, b"{}"), header(2, b"[]"), header(2, b"{}", 1),
-        header(200_000_000, b"{}"), header(9, b'{"a":{}}}'), header(40000, b'{"a":' * 8000),
+        b"", b"1234567", header(2**63, b"{}"), header(3, b"{}"), header(2, b"[]"),
+        header(2, b"{}", 1), header(200_000_000, b"{}"), header(9, b'{"a":{}}}'), header(10000, b'{"a":' * 2000),
         header(28, b'{"a":{"data_offsets":[0,9]}}', 8), header(25, b'{"a":{"data_offsets":9}} ', 8),
     ],
 )  # fmt: skip

@@ -87,9 +87,7 @@ def answers_frame(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> p
     return pl.DataFrame(list(rows), schema={name: columns[name] for name in rows[0]})
 
 
-def shift_of(
-    predictor: Predictor, unfamiliar: Sequence[bool] | NDArray[np.bool_]
-) -> Shift | None:
+def shift_of(predictor: Predictor, unfamiliar: Sequence[bool] | NDArray[np.bool_]) -> Shift | None:
     """What the familiarity of answered images says of all of them together.
 
     Args:

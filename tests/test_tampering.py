@@ -299,7 +299,8 @@ def header(length: int, text: bytes, rest: int = 0) -> bytes:
     "content",
     [
         b"", b"1234567", header(2**63, b"{}"), header(3, b"{}"), header(2, b"[]"),
-        header(2, b"{}", 1), header(200_000_000, b"{}"), header(9, b'{"a":{}}}'), header(10000, b'{"a":' * 2000),
+        header(2, b"{}", 1), header(200_000_000, b"{}"), header(9, b'{"a":{}}}'),
+        header(10000, b'{"a":' * 2000),
         header(28, b'{"a":{"data_offsets":[0,9]}}', 8), header(25, b'{"a":{"data_offsets":9}} ', 8),
     ],
 )  # fmt: skip

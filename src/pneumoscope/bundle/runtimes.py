@@ -76,7 +76,8 @@ class OpenVino:
     def open(cls, onnx: bytes, threads: int | None, precision: str = "float32") -> OpenVino:
         """Compile with the precision asked for.
 
-        The default on newer processors is bfloat16, which moves probabilities by up to 0.026.
+        The default on newer processors is bfloat16, which moves probabilities by up to 0.13
+        (docs/decisions/0018-precision.md).
         """
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],

@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -123,20 +122,29 @@ def predict(
     """`predict --parts` in a process of its own, killed once it has written so many parts."""
     command = [sys.executable, "-m", "pneumoscope", "predict", str(bundle), *map(str, paths)]
     command += ["--parts", str(parts), "--shard-size", str(shard), "--json"]
-    start = time.perf_counter()
+    start, most = time.perf_counter(), 0.0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while kill_at is not None and process.poll() is None:
-            if len(list(parts.glob("part-*.parquet"))) >= kill_at:
+        while process.poll() is None:
+            most = max(most, peak(process.pid))
+            if kill_at is not None and len(list(parts.glob("part-*.parquet"))) >= kill_at:
                 time.sleep(0.2)  # into the next part
                 process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.05)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+                process.wait()
+            time.sleep(0.1)
     killed = process.returncode == -signal.SIGKILL
     if process.returncode and not killed:
         raise SystemExit(f"predict --parts ended with {process.returncode}")
-    return Run(time.perf_counter() - start, used.ru_maxrss / 2**10, killed)
+    return Run(time.perf_counter() - start, most, killed)
+
+
+def peak(process: int) -> float:
+    """MiB that a process held at most; `ru_maxrss` of a child would be at least its parent's."""
+    try:
+        text = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    found = [line.split()[1] for line in text.splitlines() if line.startswith("VmHWM:")]
+    return float(found[0]) / 2**10 if found else 0.0
 
 
 def limit(bundle: Path) -> float:
@@ -202,8 +210,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     found = measure(given.count, given.folder.resolve())
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(json.dumps({**found, "peak MiB of this program": own}))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

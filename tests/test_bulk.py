@@ -234,7 +234,8 @@ def test_what_is_said_of_all_together_is_what_predict_says_also_when_it_goes_on(
         first.parts[1].unlink()
         second = predict_in_parts(predictor, [folder], parts, shard_size=8, reporter=again)
         assert told in (again.warnings if shifted else again.messages)
-        assert first.shift == second.shift is not None
+        assert first.shift == second.shift
+        assert first.shift is not None
         assert (first.shift.shifted, first.shift.unfamiliar.trials) == (shifted, 30)
         assert json.loads((parts / SUMMARY).read_text())["shift"] == first.shift.to_json()
 

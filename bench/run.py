@@ -282,6 +282,22 @@ def scale(_: Path) -> list[Figure]:
     return [*figures, Figure("ten times the images", times, "x the time", "~ 10")]
 
 
+def bulk(_: Path) -> list[Figure]:
+    """100,000 files answered into parts, killed once."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = script("bulk_scale", 100_000, folder)
+    wrong = ("missing", "strangers", "twice", "wrongly unreadable", "answered otherwise")
+    return [
+        Figure("bulk of 100,000, killed once", found["images/s"], "images/s"),
+        Figure("bulk over the graph alone", found["share of limit"], "ratio", ">= 0.6"),
+        Figure(f"peak of {found['first']:,}", found["first: peak MiB"], "MiB"),
+        Figure("peak of 100,000", found["peak MiB"], "MiB"),
+        Figure("answered before the kill", found["answered before the kill"], "files"),
+        Figure("answered again, finished before", found["answered again"], "files", "0"),
+        *(Figure(f"files {name}", found[name], "", "0") for name in wrong),
+    ]
+
+
 def serving(_: Path) -> list[Figure]:
     """The HTTP service: latency, load, more than it can do, and an end under load."""
     found = script("serving")
@@ -335,6 +351,7 @@ MEASURES = (
     gate,
     kills,
     scale,
+    bulk,
     serving,
     hostile,
 )

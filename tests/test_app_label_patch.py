@@ -64,7 +64,18 @@ def test_a_patch_relabels_excludes_and_keeps(tmp_path: Path) -> None:
     [
         ({"schema_version": 2}, "schema version"),
         ({"more": 1}, "fields"),
-        ({"decisions": [ONE | {"verdict": "burn"}]}, "burn"),
+        ({"version": "1"}, "version is '1'; allowed: a whole number"),
+        ({"version": True}, "version is 'True'; allowed: a whole number"),
+        ({"version": 0}, "allowed: 1 or more"),
+        ({"data": None}, "data is 'None'; allowed: text"),
+        ({"fingerprint": 3}, "fingerprint is '3'; allowed: text"),
+        ({"created": 5}, "created is '5'; allowed: text"),
+        ({"created": "yesterday"}, "'yesterday'"),
+        ({"decisions": {}}, "allowed: a list"),
+        ({"decisions": ["a"]}, "allowed: an object"),
+        ({"decisions": [ONE | {"verdict": "keep", "image_id": 1}]}, "image_id of a decision"),
+        ({"decisions": [ONE | {"verdict": "keep", "more": "x"}]}, "more"),
+        ({"decisions": [ONE | {"verdict": "burn"}]}, r"'burn'; allowed: .*\. Decide on it"),
         ({"decisions": [ONE | {"verdict": "relabel"}]}, "new"),
         ({"decisions": [ONE | {"verdict": "keep"}] * 2}, "twice"),
     ],
@@ -72,8 +83,10 @@ def test_a_patch_relabels_excludes_and_keeps(tmp_path: Path) -> None:
 def test_a_wrong_patch_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
     path = save(tmp_path, Decision("a", "a.png", "N", "keep"))
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(LabelError, match=words):
+    with pytest.raises(LabelError, match=words) as caught:
         read_patch(path)
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_label_that_the_data_have_not_is_refused(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import io
 import json
 import tarfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.bundle.reading import Reading
 from pneumoscope.core.errors import InputError, StorageError
 from pneumoscope.core.progress import Silent
+from pneumoscope.core.randomness import generator
 from pneumoscope.workflows.bulk import scoring
 from pneumoscope.workflows.bulk.run import SUMMARY, predict_in_parts
 from pneumoscope.workflows.bulk.scoring import Shard, ahead, score_shard, shards
@@ -204,6 +207,44 @@ def test_a_missing_file_of_a_list_costs_one_row(
     table = pl.read_parquet(list(result.parts))
     assert (table["decision"] == "unreadable").to_list() == [False, True]
     assert "cannot be opened" in table["reason"][1]
+
+
+def test_what_is_said_of_all_together_is_what_predict_says_also_when_it_goes_on(
+    predictor: Predictor, trained: TrainResult, phantoms: Path, tmp_path: Path
+) -> None:
+    """Thirty familiar phantoms, and the same under noise."""
+    from PIL import Image
+
+    from pneumoscope.workflows import predict
+
+    noise = generator(0, "noise").normal(0, 20, (64, 64))
+    for shifted in (False, True):
+        folder = tmp_path / f"shifted-{shifted}"
+        folder.mkdir()
+        for number, file in enumerate(sorted((phantoms / "NORMAL").iterdir())[:30]):
+            pixels = np.clip(np.asarray(Image.open(file)) + shifted * noise, 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02}.png")
+        (folder / "bad.png").write_bytes(b"nothing")
+        plain, bulk, again = Silent(), Silent(), Silent()
+        deque(predict(trained.bundle, [folder], reporter=plain)[1], maxlen=0)
+        (told,) = (line for line in plain.messages + plain.warnings if "less familiar" in line)
+        parts = tmp_path / f"parts-{shifted}"
+        first = predict_in_parts(predictor, [folder], parts, shard_size=8, reporter=bulk)
+        assert told in (bulk.warnings if shifted else bulk.messages)
+        first.parts[1].unlink()
+        second = predict_in_parts(predictor, [folder], parts, shard_size=8, reporter=again)
+        assert told in (again.warnings if shifted else again.messages)
+        assert first.shift == second.shift
+        assert first.shift is not None
+        assert (first.shift.shifted, first.shift.unfamiliar.trials) == (shifted, 30)
+        assert json.loads((parts / SUMMARY).read_text())["shift"] == first.shift.to_json()
+
+
+def test_without_a_gate_nothing_is_said_of_all_together(
+    trained: TrainResult, pictures: Path, tmp_path: Path
+) -> None:
+    plain = Predictor.open(trained.bundle, threads=1, gated=False)
+    assert predict_in_parts(plain, [pictures], tmp_path / "parts").to_json()["shift"] is None
 
 
 def test_the_folder_must_be_one(predictor: Predictor, pictures: Path, tmp_path: Path) -> None:

@@ -128,38 +128,11 @@ def test_a_file_of_the_gate_that_nobody_vouches_for_is_refused(folder: Path) -> 
         open_bundle(folder)
 
 
-@pytest.mark.parametrize("name", [SPEC, SEAL, *ALL])
-@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
-def test_one_changed_byte_is_refused(folder: Path, name: str, place: float) -> None:
-    content = bytearray((folder / name).read_bytes())
-    last = len(content) - (2 if name == SEAL else 1)  # a seal's closing newline seals nothing
-    content[int(place * last)] ^= 1
-    (folder / name).write_bytes(content)
-    with pytest.raises(BundleError, match="was changed after export") as caught:
-        open_bundle(folder)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", [SPEC, SEAL, *ALL])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    with pytest.raises(BundleError, match=f"{name} is missing"):
-        open_bundle(folder)
-    with pytest.raises(BundleError, match=f"{name} is missing"):
-        open_bundle(zipped(folder))
-
-
 def reseal(folder: Path) -> None:
     spec = json.loads((folder / SPEC).read_bytes())
     spec["files"] = {name: sha256((folder / name).read_bytes()) for name in ALL}
     (folder / SPEC).write_text(json.dumps(spec))
     (folder / SEAL).write_text(f"{sha256((folder / SPEC).read_bytes())}  {SPEC}\n")
-
-
-def pickled(folder: Path) -> None:
-    torch.save({"a": torch.zeros(1)}, folder / WEIGHTS)
-    torch.save({"a": torch.zeros(1)}, folder / ONNX)
-    reseal(folder)
 
 
 def newer(folder: Path) -> None:
@@ -176,7 +149,7 @@ def odd(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(pickled, "cannot open it"), (newer, "schema version 2"), (odd, "surprise")],
+    [(newer, "schema version 2"), (odd, "surprise")],
 )
 def test_a_resealed_forgery_is_still_only_data(
     folder: Path, spoil: Callable[[Path], None], reason: str
@@ -190,24 +163,6 @@ def edited(folder: Path, **changes: object) -> None:
     spec = json.loads((folder / SPEC).read_bytes()) | changes
     (folder / SPEC).write_text(json.dumps(spec))
     reseal(folder)
-
-
-def test_a_graph_that_names_files_is_refused_before_any_runtime(
-    folder: Path, tmp_path: Path
-) -> None:
-    secret = tmp_path / "secret.bin"
-    secret.write_bytes(np.array([100.0, 200.0], np.float32).tobytes())
-    model = onnx.load_model_from_string((folder / ONNX).read_bytes())
-    bias = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [2])
-    bias.ClearField("raw_data")
-    bias.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", str(secret)), ("offset", "0"), ("length", "8")):
-        entry = bias.external_data.add()
-        entry.key, entry.value = key, value
-    (folder / ONNX).write_bytes(model.SerializeToString())
-    reseal(folder)
-    with pytest.raises(BundleError, match="names files outside the bundle"):
-        Predictor.open(folder)
 
 
 @pytest.mark.parametrize(
@@ -233,32 +188,6 @@ def test_another_canvas_than_the_graphs_is_refused(folder: Path) -> None:
         Predictor.open(folder)
 
 
-def test_a_zip_bomb_and_paths_out_are_refused(folder: Path, tmp_path: Path) -> None:
-    bomb = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in (SEAL, *FILES):
-            archive.writestr(name, b"x")
-        archive.writestr(SPEC, b"0" * (17 * 2**20))
-    with pytest.raises(BundleError, match="at most"):
-        open_bundle(bomb)
-    escape = tmp_path / "escape.zip"
-    with zipfile.ZipFile(escape, "w") as archive:
-        for name in (SPEC, SEAL, *FILES):
-            archive.write(folder / name, f"../../{name}")
-    with pytest.raises(BundleError, match="is missing"):
-        open_bundle(escape)
-    with pytest.raises(BundleError, match="does not exist"):
-        open_bundle(tmp_path / "nothing")
-
-
-def test_a_link_is_no_bundle_file(folder: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    (folder / CARD).rename(secret)
-    (folder / CARD).symlink_to(secret)
-    with pytest.raises(BundleError, match="is missing"):
-        open_bundle(folder)
-
-
 def test_an_unknown_runtime_names_those_allowed(folder: Path) -> None:
     with pytest.raises(DependencyError, match="auto, fastest, openvino, onnxruntime"):
         open_runtime((folder / ONNX).read_bytes(), "tensorrt")
@@ -271,14 +200,13 @@ def images_of(trained: TrainResult, phantoms: Path) -> tuple[pl.DataFrame, dict[
     return predictions, {i: phantoms / paths[i] for i in predictions["image_id"]}
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
-def test_the_predictor_equals_the_evaluation(
-    trained: TrainResult, phantoms: Path, runtime: str
-) -> None:
-    """From the file, alone or in a batch, in either runtime: the evaluation's probabilities."""
+def test_the_predictor_equals_the_evaluation(trained: TrainResult, phantoms: Path) -> None:
+    """From the file, alone or in a batch: the evaluation's probabilities.
+
+    Other runtimes and ways of asking: test_agreement.py.
+    """
     predictions, files = images_of(trained, phantoms)
-    predictor = Predictor.open(trained.bundle, runtime=runtime)
-    tolerance = 1e-6 if runtime == "openvino" else 1e-5
+    predictor, tolerance = Predictor.open(trained.bundle), 1e-6
     order = sorted(files, key=lambda image_id: image_id[::-1])  # another order than the table's
     answers = dict(zip(order, predictor.predict_many([files[i] for i in order]), strict=True))
     for row in predictions.iter_rows(named=True):
@@ -289,33 +217,6 @@ def test_the_predictor_equals_the_evaluation(
                 expected, abs=tolerance
             )
             assert alone.probabilities[label] == pytest.approx(expected, abs=tolerance)
-
-
-@pytest.mark.data
-def test_the_predictor_equals_the_pipeline_on_real_radiographs(
-    trained: TrainResult, data_folder: Path, fresh_cache: Path
-) -> None:
-    from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe
-    from pneumoscope.workflows.evaluation import evaluate
-
-    data = fresh_cache.parent / "some"
-    for part, share in (("train", 300), ("val", 1), ("test", 80)):
-        for file in sorted((data_folder / "chest_xray" / part).glob("*/*.jpeg"))[::share]:
-            to = data / part / file.parent.name / file.name
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, to)
-    output = fresh_cache.parent / "evaluation"
-    plain = EvaluateRecipe(resamples=100, audit=AuditRecipe(enabled=False))
-    evaluate(trained.bundle, data, output=output, split="validation", settings=plain)
-    predictor = Predictor.open(trained.bundle)
-    table = load_predictions(output / "predictions.parquet")
-    files = {sha256(f.read_bytes())[:16]: f for f in (data / "val").rglob("*.jpeg")}
-    assert table.height == 7
-    for row in table.iter_rows(named=True):
-        answer = predictor.predict(files[row["image_id"]])
-        for label in predictor.labels:
-            expected = row[f"probability:{label}"]
-            assert answer.probabilities[label] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_graph_equals_the_network_in_the_bundle(trained: TrainResult) -> None:

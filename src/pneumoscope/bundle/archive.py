@@ -1,44 +1,49 @@
 """Bundles on disk: a folder or the same zipped, verified before use, never unpacked, no pickle.
 
-`bundle.json` holds the SHA-256 of every other file; `bundle.sha256` holds its own. A zip is read
-member by member into memory, so no path in it can point anywhere.
+`bundle.json` holds the SHA-256 of every other file; `bundle.sha256` holds its own.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from pneumoscope.bundle.members import (
+    AGAIN,
+    CARD,
+    FAMILIAR,
+    FILES,
+    GATE,
+    ONNX,
+    OPTIONAL,
+    REFERENCE,
+    SEAL,
+    SPEC,
+    WEIGHTS,
+    read_members,
+)
 from pneumoscope.bundle.reference import Reference, read_reference
 from pneumoscope.bundle.spec import BundleSpec, from_json, to_json
+from pneumoscope.bundle.tensors import check_tensors
 from pneumoscope.core.errors import BundleError, ExportError
-from pneumoscope.core.files import is_there, sha256, staged_folder, write_bytes, write_text
+from pneumoscope.core.files import sha256, staged_folder, write_bytes
 from pneumoscope.evaluation.calibrator import Calibrator, temperature_calibrator
 
-SPEC, SEAL, ONNX, WEIGHTS, REFERENCE, CARD, GATE, FAMILIAR = (
-    "bundle.json", "bundle.sha256", "model.onnx", "model.safetensors", "reference.safetensors",
-    "model_card.md", "gate.onnx", "gate.safetensors",
-)  # fmt: skip
-FILES = (ONNX, WEIGHTS, REFERENCE, CARD)
-OPTIONAL = (GATE, FAMILIAR)
-"""Of the gate; bundles made before there was one have neither. Where the specification names them
-they are as much part of the bundle as the others."""
+__all__ = [
+    "CARD", "FAMILIAR", "FILES", "GATE", "ONNX", "OPTIONAL", "REFERENCE", "SEAL", "SPEC", "WEIGHTS",
+    "Bundle", "make_bundle", "open_bundle",
+]  # fmt: skip
+
+TENSORS = (WEIGHTS, REFERENCE, FAMILIAR)
 
 _DECIDING = (
     "labels", "preprocess", "temperature", "calibrator", "operating_points", "conformal",
     "selective", "gate", "precision",
 )  # fmt: skip
-
-_MAX_BYTES = {
-    SPEC: 16 * 2**20, SEAL: 1024, CARD: 2**20, REFERENCE: 2**30, ONNX: 2 * 2**30,
-    WEIGHTS: 2 * 2**30, GATE: 16 * 2**20, FAMILIAR: 64 * 2**20,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Bundle:
             for name, kept in self.files.items():
                 write_bytes(stage / name, kept)
             write_bytes(stage / SPEC, content)
-            write_text(stage / SEAL, f"{sha256(content)}  {SPEC}\n")
+            write_bytes(stage / SEAL, _seal(content))
 
 
 def make_bundle(spec_without_files: dict[str, object], files: Mapping[str, bytes]) -> Bundle:
@@ -120,30 +125,22 @@ def open_bundle(path: Path) -> Bundle:
     """The bundle in a folder or zip, every byte verified.
 
     Raises:
-        BundleError: not a bundle, a file missing, too large or changed, or of another schema.
+        BundleError: not a bundle, a file missing, too large, changed or not a bundle's, tensors in
+            another form than safetensors, or of another schema.
     """
-    if is_there(path) and path.is_dir():
-        there = [name for name in OPTIONAL if is_there(path / name)]
-        read = {name: _read_file(path, name) for name in (SPEC, SEAL, *FILES, *there)}
-    elif path.is_file():
-        read = _read_zip(path)
-    else:
-        raise BundleError(
-            f"{path}: does not exist. Give a bundle folder or zip, as train writes it."
-        )
-    sealed = read[SEAL].decode("ascii", errors="replace").split()
-    if sealed != [sha256(read[SPEC]), SPEC]:
+    read = read_members(path)
+    if read[SEAL] != _seal(read[SPEC]):
         raise BundleError(f"{path}: {_changed(SPEC)}")
     spec = from_json(read[SPEC])
     for name in (*FILES, *OPTIONAL):
         if name in spec.files and name not in read:
-            raise BundleError(f"{path}: {name} is missing. {_AGAIN}")
+            raise BundleError(f"{path}: {name} is missing. {AGAIN}")
         if name in read and spec.files.get(name) != sha256(read[name]):
             raise BundleError(f"{path}: {_changed(name)}")
+    for name in TENSORS:
+        if name in read:
+            check_tensors(read[name], name)
     return Bundle(spec, {name: read[name] for name in _named(read)})
-
-
-_AGAIN = "Copy or export the bundle again."
 
 
 def _named(files: Mapping[str, bytes]) -> list[str]:
@@ -151,55 +148,10 @@ def _named(files: Mapping[str, bytes]) -> list[str]:
     return [*FILES, *(name for name in OPTIONAL if name in files)]
 
 
+def _seal(spec: bytes) -> bytes:
+    """The content of `bundle.sha256`, as `sha256sum` writes it."""
+    return f"{sha256(spec)}  {SPEC}\n".encode()
+
+
 def _changed(name: str) -> str:
-    return f"{name} was changed after export (its SHA-256 differs). {_AGAIN}"
-
-
-def _read_file(folder: Path, name: str) -> bytes:
-    file = folder / name
-    try:
-        if file.is_symlink() or not file.is_file():
-            inside = (folder / "bundle" / SPEC).is_file()
-            remedy = f"Give {folder / 'bundle'}" if inside else "Give the folder train wrote"
-            raise BundleError(f"{folder}: {name} is missing, so this is no bundle. {remedy}.")
-        _check_size(folder, name, file.stat().st_size)
-        return file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{file}: cannot be read ({error.strerror}).") from error
-
-
-def _read_zip(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _bundle_members(path, archive)
-            return {name: _read_member(path, archive, info) for name, info in members.items()}
-    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, zlib.error) as error:
-        raise BundleError(f"{path}: is no readable zip ({error}). Give a bundle.") from error
-
-
-def _bundle_members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The bundle's files, at the archive's top or in its single top folder."""
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    tops = {info.filename.partition("/")[0] for info in infos}
-    inside = f"{next(iter(tops))}/" if len(tops) == 1 and SPEC not in tops else ""
-    found = {info.filename.removeprefix(inside): info for info in infos}
-    for name in (SPEC, SEAL, *FILES):
-        if name not in found:
-            raise BundleError(f"{path}: {name} is missing, so this is no bundle. Zip its folder.")
-    may = [name for name in OPTIONAL if name in found]
-    return {name: found[name] for name in (SPEC, SEAL, *FILES, *may)}
-
-
-def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """One member; what it claims of its size is not believed, reading stops at the limit."""
-    name = info.filename.rpartition("/")[2]
-    _check_size(path, name, info.file_size)
-    with archive.open(info) as member:
-        content = member.read(_MAX_BYTES[name] + 1)
-    _check_size(path, name, len(content))
-    return content
-
-
-def _check_size(path: Path, name: str, size: int) -> None:
-    if size > _MAX_BYTES[name]:
-        raise BundleError(f"{path}: {name} has {size} bytes; at most {_MAX_BYTES[name]} are read.")
+    return f"{name} was changed after export (its SHA-256 differs). {AGAIN}"

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundle import torch_runtime
-from pneumoscope.bundle.archive import ONNX, Bundle, open_bundle
+from pneumoscope.bundle.archive import GATE, ONNX, Bundle, open_bundle
 from pneumoscope.bundle.confidence import conformal_at
 from pneumoscope.bundle.gate.familiarity import Features
 from pneumoscope.bundle.gate.gate import Gate
+from pneumoscope.bundle.gate.network import check_network
 from pneumoscope.bundle.graph import check_graph
 from pneumoscope.bundle.prediction import GateVerdict, PointDecision, Prediction
 from pneumoscope.bundle.reading import Reading, Seen, read, since
@@ -57,6 +58,8 @@ class Predictor:
             size=Preprocess.from_dict(bundle.spec.preprocess).size,
             labels=len(bundle.spec.labels),
         )
+        if gated and GATE in bundle.files:
+            check_network(bundle.files[GATE])
         self.labels = bundle.spec.labels
         self.preprocess = Preprocess.from_dict(bundle.spec.preprocess)
         self.calibrator = bundle.calibrator

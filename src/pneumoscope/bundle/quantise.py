@@ -73,7 +73,9 @@ def quantised(onnx: bytes, examples: PixelBatch) -> bytes:
             )
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise ExportError(f"int8: the graph cannot be quantised ({reason}).") from error
+            raise ExportError(
+                f"int8: the graph cannot be quantised ({reason}). Keep float32, or export bfloat16."
+            ) from error
         return after.read_bytes()
 
 

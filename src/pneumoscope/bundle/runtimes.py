@@ -76,7 +76,8 @@ class OpenVino:
     def open(cls, onnx: bytes, threads: int | None, precision: str = "float32") -> OpenVino:
         """Compile with the precision asked for.
 
-        The default on newer processors is bfloat16, which moves probabilities by up to 0.026.
+        The default on newer processors is bfloat16, which moves probabilities by up to 0.13
+        (docs/decisions/0018-precision.md).
         """
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
@@ -191,7 +192,15 @@ def open_runtime(
         return RUNTIMES[chosen](onnx, threads, precision)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"{file}: {chosen} cannot open it ({reason}).") from error
+        raise BundleError(
+            f"{file}: {chosen} cannot open it ({reason}). {_remedy(chosen, installed)}"
+        ) from error
+
+
+def _remedy(failed: str, installed: Sequence[str]) -> str:
+    others = [name for name in installed if name != failed]
+    export = "Export the bundle again with this version"
+    return f"{export}, or choose --runtime {others[0]}." if others else f"{export}."
 
 
 def fastest_runtime(onnx: bytes, *, threads: int | None, precision: str) -> str:

@@ -70,8 +70,10 @@ def corrupt(
         message = f"severity {severity} of {kind}; allowed: 1 to {len(found.strengths)}."
         raise InputError(f"{message} Choose one of these.")
     if canvases.ndim != 4 or len(image_ids) != len(canvases):
-        message = f"{len(image_ids)} ids for canvases {list(canvases.shape)}; allowed: one for each"
-        raise InputError(f"{message} of [batch, 1, size, size].")
+        message = f"{len(image_ids)} ids for canvases {list(canvases.shape)}"
+        raise InputError(
+            f"{message}; allowed: one for each of [batch, 1, size, size]. Give an id per canvas."
+        )
     strength = found.strengths[severity - 1]
     changed = np.empty_like(canvases)
     for place, image_id in enumerate(image_ids):

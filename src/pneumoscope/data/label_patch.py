@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 import polars as pl
 
@@ -25,7 +26,11 @@ SCHEMA_VERSION: Final = 1
 EXCLUDED = "excluded by the label patch"
 
 _NAME = re.compile(r"label_patch_(\d{4})\.json")
-_FIELDS = ("schema_version", "version", "data", "fingerprint", "created", "decisions")
+_KINDS: Final[Mapping[str, type]] = {
+    "schema_version": int, "version": int, "data": str, "fingerprint": str, "created": str,
+    "decisions": list,
+}  # fmt: skip
+_WORDS = {int: "a whole number", str: "text", list: "a list"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class Decision:
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             allowed = ", ".join(VERDICTS)
-            raise LabelError(f"{self.path}: verdict '{self.verdict}'; allowed: {allowed}.")
+            raise LabelError(
+                f"{self.path}: verdict '{self.verdict}'; allowed: {allowed}. Decide on it again."
+            )
         if (self.verdict == "relabel") != (self.new_label is not None):
             raise LabelError(f"{self.path}: a new label goes with relabel alone. Give one there.")
 
@@ -107,10 +114,9 @@ def read_patch(path: Path) -> LabelPatch:
     """
     try:
         content = json.loads(path.read_text(encoding="utf8"))
-        if not isinstance(content, dict) or set(content) != set(_FIELDS):
-            raise ValueError(f"its fields must be {', '.join(_FIELDS)}")
-        if content.pop("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"another schema version than {SCHEMA_VERSION}")
+        _check(content)
+        if (found := content.pop("schema_version")) != SCHEMA_VERSION:
+            raise ValueError(f"schema version {found}; this program reads {SCHEMA_VERSION}")
         decisions = tuple(_decision(one) for one in content.pop("decisions"))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -152,5 +158,22 @@ def apply_patch(catalogue: pl.DataFrame, patch: LabelPatch, *, reporter: Reporte
     )  # fmt: skip
 
 
-def _decision(content: Mapping[str, Any]) -> Decision:
+def _check(content: object) -> None:
+    """Refuse fields that are missing, unknown, or of another kind than `save_patch` writes."""
+    if not isinstance(content, dict) or set(content) != set(_KINDS):
+        raise ValueError(f"its fields must be {', '.join(_KINDS)}")
+    for name, kind in _KINDS.items():
+        if type(content[name]) is not kind:
+            raise ValueError(f"{name} is {str(content[name])[:40]!r}; allowed: {_WORDS[kind]}")
+    if content["version"] < 1:
+        raise ValueError(f"version is {content['version']}; allowed: 1 or more")
+    datetime.fromisoformat(content["created"])
+
+
+def _decision(content: object) -> Decision:
+    if not isinstance(content, dict):
+        raise TypeError(f"a decision is {str(content)[:40]!r}; allowed: an object")
+    for name, value in content.items():
+        if not isinstance(value, str) and (name, value) != ("new_label", None):
+            raise TypeError(f"{name} of a decision is {str(value)[:40]!r}; allowed: text")
     return Decision(**content)

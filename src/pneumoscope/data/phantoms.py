@@ -152,8 +152,8 @@ def _check_counts(patients: int, images_per_patient: tuple[int, int]) -> None:
         raise LabelError(f"{patients} patients: each label needs one. Ask for 2 or more.")
     least, most = images_per_patient
     if not 1 <= least <= most:
-        reason = "needs 1 <= least <= most. Correct the pair"
-        raise LabelError(f"images_per_patient {images_per_patient}: {reason}.")
+        reason = "allowed: 1 <= least <= most. Correct the pair."
+        raise LabelError(f"images_per_patient {images_per_patient}; {reason}")
 
 
 def _file_name(label: str, patient: int, image: int, running: int) -> str:

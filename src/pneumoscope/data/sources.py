@@ -74,7 +74,9 @@ class FolderSource:
             content = read_file(self.root / path, self.limits)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise RadiographError(f"{path}: cannot be opened ({reason}).") from error
+            raise RadiographError(
+                f"{path}: cannot be opened ({reason}). Check the path and its permissions."
+            ) from error
         except RadiographError as error:
             raise RadiographError(f"{path}: {error}") from error
         return Content(sha256(content), read_radiograph(content, limits=self.limits, name=path))
@@ -102,7 +104,9 @@ class NpzSource:
         part, _, row = path.rpartition("#")[2].partition("/")
         pixels = self.images[part][int(row)]
         if pixels.ndim != 2:
-            raise RadiographError(f"{path}: has shape {pixels.shape}; grey images are supported.")
+            raise RadiographError(
+                f"{path}: has shape {pixels.shape}; grey images are supported. Convert it."
+            )
         return Content(
             sha256(repr(pixels.shape).encode() + pixels.tobytes()),
             Radiograph(pixels=pixels, bits=8, photometric="L", format="npz"),
@@ -116,7 +120,8 @@ def parts(path: Path) -> list[str]:
             names = set(archive.namelist())
             if sum(info.file_size for info in archive.infolist()) > _MAX_ARCHIVE_BYTES:
                 raise LayoutError(
-                    f"{path}: unpacks to more than 16 GiB; split it into smaller files."
+                    f"{path}: unpacks to more than 16 GiB; at most that is read. Split it into "
+                    "smaller files."
                 )
     except (OSError, zipfile.BadZipFile) as error:
         raise LayoutError(

@@ -80,10 +80,11 @@ def _read_split(path: Path) -> pl.DataFrame:
         raise LabelError(f"{path}: cannot be read ({reason}). Give a split file.") from error
     if set(frozen.columns) != {"image_id", "group", "split"}:
         raise LabelError(
-            f"{path}: has columns {frozen.columns}; image_id, group, split are needed."
+            f"{path}: has columns {frozen.columns}; image_id, group, split are needed. Give "
+            "split.parquet, as train and audit write it."
         )
     if unknown := sorted(set(frozen["split"]) - set(SPLITS)):
-        raise LabelError(f"{path}: split '{unknown[0]}'; allowed: {', '.join(SPLITS)}.")
+        raise LabelError(f"{path}: split '{unknown[0]}'; allowed: {', '.join(SPLITS)}. Rename it.")
     crossing = frozen.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if crossing.height or frozen["image_id"].n_unique() != frozen.height:
         raise LabelError(f"{path}: a group or image is in several splits. Write it again.")

@@ -51,6 +51,13 @@ class Shift:
             return f"{said}: expect the stated performance not to hold."
         return f"{said}, about as many as are expected of that population."
 
+    def to_json(self) -> dict[str, object]:
+        """Plain Python that `json.dumps` takes."""
+        return {
+            "unfamiliar": self.unfamiliar.to_json(), "level": self.level, "shifted": self.shifted,
+            "statement": self.statement,
+        }  # fmt: skip
+
 
 def batch_shift(
     unfamiliar: Sequence[bool] | NDArray[np.bool_],
@@ -99,11 +106,11 @@ def summarise_gate(table: pl.DataFrame, *, confidence_level: float) -> dict[str,
         "median_familiarity": float(np.median(scored["familiarity"].to_numpy()))
         if scored.height
         else None,
-        "unfamiliar": None if shift is None else shift.unfamiliar.to_json(),
-        "level": None if shift is None else shift.level,
-        "shifted": None if shift is None else shift.shifted,
-        "statement": None if shift is None else shift.statement,
+        **(dict.fromkeys(_SAID) if shift is None else shift.to_json()),
     }
+
+
+_SAID = ("unfamiliar", "level", "shifted", "statement")
 
 
 def _percent(share: float) -> str:

@@ -121,5 +121,10 @@ def selective_from_json(content: Mapping[str, Any] | None) -> SelectiveThreshold
             f"abstention threshold with {sorted(map(str, content))}; allowed: {', '.join(names)}. "
             "Export the bundle again."
         )
-    numbers = {name: number(content[name]) for name in names}
-    return SelectiveThreshold(**{**numbers, "n_images": int(numbers["n_images"])})  # type: ignore[arg-type]
+    try:
+        numbers = {name: number(content[name]) for name in names}
+        return SelectiveThreshold(**{**numbers, "n_images": int(numbers["n_images"])})  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            f"abstention threshold: {error}; allowed: numbers. Export the bundle again."
+        ) from error

@@ -28,4 +28,6 @@ def from_bytes(content: bytes) -> dict[str, Tensor]:
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(f"model.safetensors: is not safetensors ({error}).") from error
+        raise BundleError(
+            f"model.safetensors: is not safetensors ({error}). Export the bundle again."
+        ) from error

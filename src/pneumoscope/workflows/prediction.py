@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pneumoscope.bundle.predictor import Prediction, Predictor
 from pneumoscope.core.errors import InputError, StorageError
@@ -15,7 +16,7 @@ from pneumoscope.core.files import is_there, printable
 from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.layouts import image_paths
-from pneumoscope.evaluation.familiarity import batch_shift
+from pneumoscope.evaluation.familiarity import Shift, batch_shift
 from pneumoscope.imaging.overlay import overlay, save_png
 from pneumoscope.workflows.bundles import open_predictor
 
@@ -86,6 +87,26 @@ def answers_frame(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> p
     return pl.DataFrame(list(rows), schema={name: columns[name] for name in rows[0]})
 
 
+def shift_of(predictor: Predictor, unfamiliar: Sequence[bool] | NDArray[np.bool_]) -> Shift | None:
+    """What the familiarity of answered images says of all of them together.
+
+    Args:
+        predictor: That answered.
+        unfamiliar: `[image]`, of those whose familiarity was looked at; their patients are not
+            known, so each counts as one of its own.
+    """
+    if predictor.gate is None:
+        return None
+    level = float(predictor.gate.levels(np.arange(len(predictor.labels))).max())
+    return batch_shift(unfamiliar, np.arange(len(unfamiliar)), level=level)
+
+
+def tell_shift(shift: Shift | None, reporter: Reporter) -> None:
+    """Say it, as a warning where the images come from elsewhere."""
+    if shift is not None:
+        (reporter.warn if shift.shifted else reporter.say)(shift.statement)
+
+
 def check_table_path(path: Path) -> None:
     """Refuse a table of a kind that is not written, before any work is done."""
     if path.suffix.lower() not in (".csv", ".parquet"):
@@ -145,14 +166,4 @@ def _answers(
             written = folder / inside.with_name(f"{inside.name}.png")
             save_png(overlay(prediction.radiograph, prediction.saliency), written)
         yield Answered(prediction, written, asked=folder is not None)
-    _tell_shift(predictor, unfamiliar, reporter)
-
-
-def _tell_shift(predictor: Predictor, unfamiliar: Sequence[bool], reporter: Reporter) -> None:
-    """What the images' familiarity says of all of them together: a warning where it is low."""
-    if predictor.gate is None:
-        return
-    level = float(predictor.gate.levels(np.arange(len(predictor.labels))).max())
-    shift = batch_shift(unfamiliar, range(len(unfamiliar)), level=level)
-    if shift is not None:
-        (reporter.warn if shift.shifted else reporter.say)(shift.statement)
+    tell_shift(shift_of(predictor, unfamiliar), reporter)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -195,8 +196,13 @@ class Familiarity:
         off = (places - means[answers]) ** 2
         edges = np.cumsum([0, *(space.labels.shape[1] for space in self.spaces)])[:-1]
         columns = [*np.sqrt(np.add.reduceat(off, edges, axis=1)).T, *left]
-        columns.append(_neighbour_distance(places, self.known))
+        columns.append(_neighbour_distance(places, self.known, self._known_squared))
         return np.log(np.maximum(np.stack(columns, axis=1).astype(np.float64), 1e-6))
+
+    @cached_property
+    def _known_squared(self) -> NDArray[np.float32]:
+        """`[image]`: of each known place, its squared length, the same for every image asked."""
+        return np.asarray(np.einsum("ij,ij->i", self.known, self.known))
 
     def to_bytes(self) -> bytes:
         """The arrays as safetensors; the same arrays, the same bytes."""
@@ -322,11 +328,11 @@ def _whitening(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _neighbour_distance(
-    places: NDArray[np.float32], known: NDArray[np.float32]
+    places: NDArray[np.float32], known: NDArray[np.float32], lengths: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """`[image]`: mean distance to the nearest known images."""
+    """`[image]`: mean distance to the nearest known images, whose squared lengths are given."""
     squared = np.einsum("ij,ij->i", places, places)[:, None] - 2 * places @ known.T
-    squared += np.einsum("ij,ij->i", known, known)
+    squared += lengths
     count = min(_NEIGHBOURS, len(known))
     nearest = np.partition(np.maximum(squared, 0), count - 1, axis=1)[:, :count]
     return np.asarray(np.sqrt(nearest).mean(axis=1))

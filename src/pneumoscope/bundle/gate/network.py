@@ -57,7 +57,7 @@ class Looker:
         Raises:
             BundleError: it is not ONNX, names files, or has other inputs or outputs.
         """
-        _check(onnx)
+        check_network(onnx)
         return cls(open_runtime(onnx, runtime, threads=threads, file=_FILE))
 
     def look(self, canvases: PixelBatch) -> Looks:
@@ -102,7 +102,12 @@ def packaged_gate() -> bytes:
     return content
 
 
-def _check(onnx: bytes) -> None:
+def check_network(onnx: bytes) -> None:
+    """Refuse what is no gate's network, before any runtime sees it.
+
+    Raises:
+        BundleError: it is not ONNX, names files, or has other inputs or outputs.
+    """
     from onnx import TensorProto
 
     found = shapes_of(self_contained(onnx, _FILE))

@@ -106,7 +106,9 @@ def failed(issues: Iterable[Issue], fail_on: Sequence[str]) -> list[Issue]:
     for name in fail_on:
         if name not in names and name not in SEVERITIES:
             allowed = ", ".join((*SEVERITIES, *names))
-            raise InputError(f"--fail-on {name}: no severity and no check; allowed: {allowed}.")
+            raise InputError(
+                f"--fail-on {name}: no severity and no check; allowed: {allowed}. Name one."
+            )
     levels = [SEVERITIES.index(name) for name in SEVERITIES if name in fail_on]
     least = min(levels, default=len(SEVERITIES))
     return [

@@ -50,4 +50,7 @@ def _containers(root: Path, labels: list[str]) -> NearMiss:
             f"folder {root.name} looks like one label of radiography_database: give the folder "
             "above it; or name the labels of its images in a CSV file"
         )
-    return NearMiss(f"folders {', '.join(labels[:5])} hold images, but their names are no labels")
+    return NearMiss(
+        f"folders {', '.join(labels[:5])} hold images, but their names are no labels: rename them, "
+        "or name the labels in a CSV file"
+    )

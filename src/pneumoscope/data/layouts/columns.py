@@ -84,7 +84,8 @@ def _check_named(heading: Sequence[str], named: Mapping[str, str], origin: str) 
     for column, name in named.items():
         if column not in KNOWN:
             raise LayoutError(
-                f"data.columns: '{column}' is no catalogue column; allowed: {', '.join(KNOWN)}."
+                f"data.columns: '{column}' is no catalogue column; allowed: {', '.join(KNOWN)}. "
+                "Name one, or leave it out."
             )
         if name and name not in heading:
             raise LayoutError(

@@ -197,7 +197,8 @@ def _join(table: _Table, index: DicomIndex, folder: Path) -> Outcome:
     if joined is None:
         tried = " or ".join(dict.fromkeys(key for key, _ in table.keys))
         return NearMiss(
-            f"{table.file.name} names none of the {len(index.images)} DICOM files by {tried}"
+            f"{table.file.name} names none of the {len(index.images)} DICOM files by {tried}: "
+            "correct that column"
         )
     joining = _Joining(table, *joined, index, Inside(folder))
     for number, row in enumerate(rows, 2):

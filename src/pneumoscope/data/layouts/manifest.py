@@ -62,7 +62,7 @@ def manifest(root: Path, columns: Mapping[str, str]) -> Outcome:
     outcome = _list_table(file, names, matched)
     if outcome.entries:
         return outcome
-    return NearMiss(f"{file.name} names no image with a label that is there")
+    return NearMiss(f"{file.name} names no image with a label that is there: correct its paths")
 
 
 def _matched(file: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:

@@ -99,7 +99,7 @@ def _check_images(name: str, header: _Header) -> None:
     if len(shape) == 4 and shape[-1] in (3, 4):
         raise LayoutError(
             f"{name} has shape {shape}: colour images; grey ones ([images, height, width]) are "
-            "supported. Radiographs carry no colour."
+            "supported. Choose a set of radiographs."
         )
     if len(shape) != 3 or header.dtype != np.uint8:
         raise LayoutError(
@@ -123,7 +123,10 @@ def _check_labels(name: str, header: _Header) -> None:
     if header.dtype.kind not in "iu":
         raise LayoutError(f"{name} has type {header.dtype}; integers are supported. Convert it.")
     if shape[0] > _MAX_LABELS:
-        raise LayoutError(f"{name} has {shape[0]} labels; at most {_MAX_LABELS} are read.")
+        raise LayoutError(
+            f"{name} has {shape[0]} labels; at most {_MAX_LABELS} are read. Split it into smaller "
+            "files."
+        )
 
 
 def _header(file: Path, name: str) -> _Header:

@@ -77,7 +77,7 @@ def radiography_database(root: Path) -> Outcome:
     if not full:
         return NearMiss(
             f"folder {root.name} looks like radiography_database, but {next(iter(shaped))}/images "
-            "is empty of images"
+            "is empty of images: put them there"
         )
     metadata, notes = _metadata(root, full)
     found = _Found(notes=notes)

@@ -98,7 +98,7 @@ def _candidates(layout: str, columns: Mapping[str, str]) -> list[Layout]:
     tried = [known for known in LAYOUTS if layout in ("auto", known.name)]
     if not tried:
         allowed = ", ".join(("auto", *(known.name for known in LAYOUTS)))
-        raise LayoutError(f"layout '{layout}' is not known; allowed: {allowed}.")
+        raise LayoutError(f"layout '{layout}' is not known; allowed: {allowed}. Name one.")
     if not columns:
         return tried
     reading = [known for known in tried if known.reads_table]
@@ -115,7 +115,9 @@ def _why_not(root: Path, tried: list[Layout], near: list[str]) -> str:
     expected = " or ".join(known.form for known in tried)
     reason = f"{what_is_there(root)}; expected {expected}."
     inside = folders(root) if root.is_dir() else []
-    return f"{reason} Perhaps {root / inside[0]} is meant." if len(inside) == 1 else reason
+    if len(inside) == 1:
+        return f"{reason} Perhaps {root / inside[0]} is meant."
+    return f"{reason} Arrange it so, or give another folder."
 
 
 def _with_source(listing: Listing, source: str | None) -> Listing:

@@ -34,6 +34,6 @@ def split_folders(root: Path) -> Outcome:
     if found:
         return NearMiss(
             f"{', '.join(found)} look like the parts of split_folders, but no folder inside them "
-            "holds images"
+            "holds images: put them into one folder per label there"
         )
     return None

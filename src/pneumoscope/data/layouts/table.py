@@ -48,7 +48,9 @@ def _heading(path: Path, text: str) -> tuple[str, ...]:
     try:
         row = next(csv.reader(lines, delimiter=_delimiter(text)), [])
     except csv.Error as error:
-        raise LayoutError(f"{path}: the first line is not a heading ({error}).") from error
+        raise LayoutError(
+            f"{path}: the first line is not a heading ({error}). Name the columns there."
+        ) from error
     return tuple(name.strip() for name in row)
 
 

@@ -56,7 +56,10 @@ def workbook_rows(path: Path) -> list[tuple[str, ...]]:
 
 def _require_modest(path: Path, file: BinaryIO) -> None:
     if (size := path.stat().st_size) > _MAX_FILE_BYTES:
-        raise LayoutError(f"{path}: {size} bytes; at most {_MAX_FILE_BYTES} are read.")
+        raise LayoutError(
+            f"{path}: {size} bytes; at most {_MAX_FILE_BYTES} are read. Save the columns needed as "
+            "CSV."
+        )
     with zipfile.ZipFile(file) as archive:
         # zipfile stops at the size an entry declares, so the declared sizes are the true bound.
         unpacked = sum(info.file_size for info in archive.infolist())
@@ -70,7 +73,9 @@ def _require_modest(path: Path, file: BinaryIO) -> None:
 def _texts(path: Path, rows: Iterator[tuple[object, ...]]) -> Iterator[tuple[str, ...]]:
     for number, row in enumerate(rows, 1):
         if number > _MAX_ROWS:
-            raise LayoutError(f"{path}: more than {_MAX_ROWS} rows; at most that many are read.")
+            raise LayoutError(
+                f"{path}: more than {_MAX_ROWS} rows; at most that many are read. Save it as CSV."
+            )
         texts = tuple(_text(cell) for cell in row)
         if any(texts):
             yield texts

@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.files import storage_errors, write_text
 from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.evaluation.familiarity import Shift
 from pneumoscope.workflows.bulk.scoring import scoring, shards
 from pneumoscope.workflows.bulk.sources import list_items
+from pneumoscope.workflows.prediction import shift_of, tell_shift
 
 SHARD = 2000
 SUMMARY = "summary.json"
@@ -33,6 +37,7 @@ class BulkResult:
         images: All of them.
         skipped: Images whose answers were there already.
         seconds: Without those.
+        shift: What the familiarity of all of them says; None for few images, or without a gate.
     """
 
     folder: Path
@@ -41,6 +46,7 @@ class BulkResult:
     images: int
     skipped: int
     seconds: float
+    shift: Shift | None
 
     def to_json(self) -> dict[str, object]:
         """Plain Python that `json.dumps` takes."""
@@ -49,6 +55,7 @@ class BulkResult:
             "images": self.images, "skipped": self.skipped, "decisions": self.decisions,
             "seconds": round(self.seconds, 2),
             "images_per_second": round(done / self.seconds, 1) if self.seconds else None,
+            "shift": None if self.shift is None else self.shift.to_json(),
             "parts": [part.name for part in self.parts],
         }  # fmt: skip
 
@@ -68,7 +75,7 @@ def predict_in_parts(
         paths: Files, folders, `.csv` lists with a column `path`, uncompressed `.tar` archives.
         folder: For the parts; made where it is missing.
         shard_size: Images per part.
-        reporter: Shown the progress.
+        reporter: Shown the progress, and told what the images' familiarity says of all of them.
 
     Raises:
         InputError: see `list_items`.
@@ -88,8 +95,10 @@ def predict_in_parts(
     _warn_of_others(folder, parts, shown)
     counts = pl.scan_parquet(parts).group_by("decision").agg(pl.len().alias("n")).collect()
     decisions = dict(sorted(counts.select("decision", "n").iter_rows()))
+    shift = shift_of(predictor, np.concatenate([_unfamiliar(predictor, part) for part in parts]))
+    tell_shift(shift, shown)
     seconds = time.perf_counter() - start
-    result = BulkResult(folder, tuple(parts), decisions, len(items), skipped, seconds)
+    result = BulkResult(folder, tuple(parts), decisions, len(items), skipped, seconds, shift)
     facts = {"model_id": predictor.model_id, "runtime": predictor.runtime, **result.to_json()}
     write_text(folder / SUMMARY, json.dumps(facts, indent=2) + "\n")
     return result
@@ -100,6 +109,16 @@ def _make(folder: Path) -> None:
         raise StorageError(f"{folder}: is a file. Choose a folder for the parts.")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def _unfamiliar(predictor: Predictor, part: Path) -> NDArray[np.bool_]:
+    """`[image]`: whether each that was looked at is, from the answers of a part."""
+    if predictor.gate is None:
+        return np.zeros(0, np.bool_)
+    probabilities = [f"probability:{label}" for label in predictor.labels]
+    table = pl.read_parquet(part, columns=["familiarity", *probabilities]).drop_nulls("familiarity")
+    answers = table.select(probabilities).to_numpy().argmax(axis=1)
+    return predictor.gate.unfamiliar(table["familiarity"].to_numpy(), answers)
 
 
 def _warn_of_others(folder: Path, parts: Sequence[Path], reporter: Reporter) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +143,44 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(spec, {name: read[name] for name in _named(read)})
 
 
+def seal_of(path: Path) -> str:
+    """SHA-256 of `bundle.json` in a folder or zip: it fixes every byte of the bundle.
+
+    The other files are looked at when the bundle is opened.
+
+    Raises:
+        BundleError: not a bundle.
+    """
+    return sha256(_read_file(path, SPEC) if path.is_dir() else _read_zip(path, (SPEC,))[SPEC])
+
+
+def is_bundle_like(path: Path) -> bool:
+    """Whether what is at `path` can only be meant as a bundle, whole or not.
+
+    A folder that holds a bundle's own files, or one that `train` wrote, or a zip. Nothing is
+    verified.
+
+    Raises:
+        InputError: the way there cannot be searched.
+    """
+    if not is_there(path):
+        return False
+    if path.is_dir():
+        return any((path / name).is_file() for name in (SPEC, SEAL, ONNX, f"bundle/{SPEC}"))
+    return path.suffix.lower() == ".zip" or _begins_as_zip(path)
+
+
+def _begins_as_zip(path: Path) -> bool:
+    # Looked at from the front: a tar that ends in a zip, or a picture with one behind it, is none.
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False  # whoever reads it will say why
+
+
 _AGAIN = "Copy or export the bundle again."
 
 
@@ -168,11 +206,13 @@ def _read_file(folder: Path, name: str) -> bytes:
         raise BundleError(f"{file}: cannot be read ({error.strerror}).") from error
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path, wanted: Sequence[str] = ()) -> dict[str, bytes]:
+    """The bundle's files of these names; all of them where none is named."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = _bundle_members(path, archive)
-            return {name: _read_member(path, archive, info) for name, info in members.items()}
+            chosen = wanted or tuple(members)
+            return {name: _read_member(path, archive, members[name]) for name in chosen}
     except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, zlib.error) as error:
         raise BundleError(f"{path}: is no readable zip ({error}). Give a bundle.") from error
 

@@ -133,12 +133,14 @@ _THERE = {"compare": "compare_runs", "export": "reexport"}
 """What a public name is called at home, where that is another name."""
 
 
-def __getattr__(name: str) -> object:
-    """The public name, imported from its home."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), _THERE.get(name, name))
-    raise AttributeError(f"module 'pneumoscope' has no attribute '{name}'")
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+
+    def __getattr__(name: str) -> object:
+        """The public name, imported from its home."""
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"{__name__}.{home}"), _THERE.get(name, name))
+        raise AttributeError(f"module 'pneumoscope' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

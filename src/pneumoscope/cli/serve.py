@@ -14,7 +14,7 @@ from pneumoscope.core.errors import DependencyError, InputError
 
 def serve(
     bundle: Annotated[
-        str | None, typer.Argument(metavar="BUNDLE", help=f"{BUNDLES}; the default.")
+        str | None, typer.Argument(metavar="BUNDLE", help=f"{BUNDLES} (the default).")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,

@@ -90,7 +90,7 @@ def tune(
 
     start = time.perf_counter()
     recipe = recipe_of(recipe)
-    space = space if isinstance(space, Space) else load_space(Path(space), recipe)
+    space = space if isinstance(space, Space) else load_space(space, recipe)
     name = study or recipe.name
     folder = Path(output or f"runs/tune-{name}")
     how = search or Search()

@@ -1,0 +1,74 @@
+"""What programs build upon: the public names and what they take."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import pneumoscope as ps
+
+STABLE = Path(__file__).with_name("public_api.txt")
+"""Every public name with its signature. A change there breaks somebody's program: it goes into the
+changelog, and a removal waits for a major version."""
+
+FUNCTIONS = sorted(name for name in ps.__all__ if inspect.isfunction(getattr(ps, name)))
+
+
+def signature(function: Any) -> str:
+    return str(inspect.signature(function)).replace("'", "")
+
+
+def described(name: str, value: Any) -> Iterator[str]:
+    """The lines of one public name: how it is called, and what a class offers."""
+    if not inspect.isclass(value):
+        yield f"{name}{signature(value)}" if callable(value) else name
+        return
+    fields = ", ".join(value.model_fields) if issubclass(value, BaseModel) else None
+    built = f"({fields})" if fields else signature(value)
+    yield f"class {name}{'' if value.__init__ is Exception.__init__ else built}"
+    for member, held in sorted(vars(value).items()):
+        plain = getattr(held, "__func__", held)
+        if member.startswith("_") or member.startswith("set_"):
+            continue  # scikit-learn adds setters for the routing of metadata
+        if isinstance(plain, FunctionType):
+            yield f"{name}.{member}{signature(plain)}"
+        elif isinstance(held, property):
+            yield f"{name}.{member}"
+
+
+def test_a_change_of_a_public_signature_is_noticed() -> None:
+    found = [line for name in sorted(ps.__all__) for line in described(name, getattr(ps, name))]
+    assert found == STABLE.read_text(encoding="utf8").splitlines()
+
+
+def test_nothing_else_is_offered() -> None:
+    assert dir(ps) == sorted(ps.__all__)
+    assert {"train", "audit", "load_bundle", "benchmark", "tune", "compare"} <= set(ps.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'compare_runs'"):
+        _ = ps.compare_runs  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "RadiographClassifier"])
+def test_the_example_of_each_calls_what_there_is(name: str) -> None:
+    text = inspect.getdoc(getattr(ps, name)) or ""
+    if ">>> " in text:
+        return  # it runs by itself
+    block = re.search(r"^Example:\n((?: {4}.*\n?)+)", text, re.MULTILINE)
+    assert block, text
+    calls = [node for node in ast.walk(ast.parse(textwrap.dedent(block[1])))
+             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("ps.")]  # fmt: skip
+    assert any(ast.unparse(call.func) == f"ps.{name}" for call in calls)
+    for call in calls:
+        function = getattr(ps, ast.unparse(call.func).split(".")[1], None)
+        keywords = {str(keyword.arg): None for keyword in call.keywords}
+        if inspect.isfunction(function) and ast.unparse(call.func).count(".") == 1:
+            inspect.signature(function).bind(*call.args, **keywords)

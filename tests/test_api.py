@@ -33,11 +33,12 @@ def described(name: str, value: Any) -> Iterator[str]:
         yield f"{name}{signature(value)}" if callable(value) else name
         return
     fields = ", ".join(value.model_fields) if issubclass(value, BaseModel) else None
-    built = f"({fields})" if fields else signature(value)
-    yield f"class {name}{'' if value.__init__ is Exception.__init__ else built}"
+    plain = issubclass(value, Exception) or getattr(value, "_is_protocol", False)
+    built = "" if plain else signature(value)
+    yield f"class {name}{f'({fields})' if fields else built}"
     for member, held in sorted(vars(value).items()):
         plain = getattr(held, "__func__", held)
-        if member.startswith("_") or member.startswith("set_"):
+        if member.startswith(("_", "set_")):
             continue  # scikit-learn adds setters for the routing of metadata
         if isinstance(plain, FunctionType):
             yield f"{name}.{member}{signature(plain)}"
@@ -64,11 +65,11 @@ def test_the_example_of_each_calls_what_there_is(name: str) -> None:
         return  # it runs by itself
     block = re.search(r"^Example:\n((?: {4}.*\n?)+)", text, re.MULTILINE)
     assert block, text
-    calls = [node for node in ast.walk(ast.parse(textwrap.dedent(block[1])))
-             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("ps.")]  # fmt: skip
-    assert any(ast.unparse(call.func) == f"ps.{name}" for call in calls)
-    for call in calls:
-        function = getattr(ps, ast.unparse(call.func).split(".")[1], None)
+    nodes = list(ast.walk(ast.parse(textwrap.dedent(block[1]))))
+    calls = [(node, node.func.attr) for node in nodes
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+             and ast.unparse(node.func.value) == "ps"]  # fmt: skip
+    assert name in [called for _, called in calls]
+    for call, called in calls:
         keywords = {str(keyword.arg): None for keyword in call.keywords}
-        if inspect.isfunction(function) and ast.unparse(call.func).count(".") == 1:
-            inspect.signature(function).bind(*call.args, **keywords)
+        inspect.signature(getattr(ps, called)).bind(*call.args, **keywords)

@@ -35,7 +35,7 @@ def test_the_first_model_runs_from_top_to_bottom(
     client.execute()
     outputs = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
     warned = [one.text for many in outputs.values() for one in many if one.get("name") == "stderr"]
-    assert not warned
+    assert not [text for text in warned if "TqdmWarning: IProgress not found" not in text]
     pictures = [name for name, many in outputs.items() if any("image/png" in one.get("data", {})
                 for one in many)]  # fmt: skip
     assert pictures == ["data", "answers-plot", "predict"]

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from pneumoscope import train
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.bundle.runtimes import installed_runtimes
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.data.phantoms import write_phantoms
-from pneumoscope.workflows import train
 from pneumoscope.workflows.bulk.run import predict_in_parts
 
 BACKBONES = ("MobileNetV3Large", "DenseNet121")

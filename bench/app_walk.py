@@ -54,7 +54,7 @@ class Findings:
 
 def made(folder: Path) -> dict[str, Path]:
     """Phantoms, a run on them, and an audit, made where they are missing."""
-    from pneumoscope import workflows
+    import pneumoscope as ps
     from pneumoscope.core.recipe import Recipe, override
     from pneumoscope.data.phantoms import write_phantoms
     from pneumoscope.workflows.training import quickened
@@ -64,9 +64,9 @@ def made(folder: Path) -> dict[str, Path]:
         write_phantoms(data, patients=240, size=160, seed=4)
     if not run.exists():
         recipe = quickened(override(Recipe(), {"name": "phantoms", "data.path": str(data)}))
-        workflows.train(recipe, output=run)
+        ps.train(recipe, output=run)
     if not audit.exists():
-        workflows.audit([data], output=audit, bundle=run / "bundle", fix=True)
+        ps.audit([data], output=audit, bundle=run / "bundle", fix=True)
     return {"bundle": run / "bundle", "runs": run.parent, "audit": audit}
 
 

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pneumoscope import evaluate, recompute, train
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.models.lungs import LungSegmenter
-from pneumoscope.workflows import evaluate, recompute, train
 
 
 def main() -> None:

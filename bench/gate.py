@@ -16,13 +16,13 @@ from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
+from pneumoscope import train
 from pneumoscope.bundle.gate.network import packaged_gate
 from pneumoscope.bundle.prediction import Prediction
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.data.gate_pictures import gate_pictures
 from pneumoscope.evaluation.resampling import proportion
-from pneumoscope.workflows import train
 from pneumoscope.workflows.gate_training import measure_gate
 
 _ROUNDS = 200

@@ -69,7 +69,7 @@ def start_up(_: Path) -> list[Figure]:
 
 def main_job(data: Path) -> list[Figure]:
     """The whole path from an empty cache, and again from a full one."""
-    from pneumoscope.workflows import train
+    from pneumoscope import train
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PNEUMOSCOPE_CACHE"] = f"{folder}/cache"

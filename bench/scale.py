@@ -33,7 +33,7 @@ def write(task: tuple[int, Path]) -> None:
 
 def main() -> None:
     """Draw, audit and print."""
-    from pneumoscope.workflows import audit
+    from pneumoscope import audit
 
     count, folder = int(sys.argv[1]), Path(sys.argv[2])
     os.environ["PNEUMOSCOPE_CACHE"] = str(folder / "cache")

@@ -28,8 +28,8 @@ LABELS = ("NORMAL", "PNEUMONIA")
 
 def make_bundle(folder: Path) -> Path:
     """A bundle trained on phantoms under the default recipe."""
+    from pneumoscope import train
     from pneumoscope.core.recipe import Recipe, override
-    from pneumoscope.workflows import train
 
     write_phantoms(folder / "data", patients=60, seed=0)
     changes = {"data.path": str(folder / "data"), "tracking.enabled": False, "phases.0.views": 1}

@@ -77,8 +77,8 @@ def quality(data: Path, folder: Path) -> dict[str, Any]:
     """Test AUC of three ways to train one network, and their paired differences."""
     import numpy as np
 
+    from pneumoscope import train
     from pneumoscope.evaluation.predictions import load_predictions, read_table
-    from pneumoscope.workflows import train
 
     ways = {
         "probe": [{"kind": "probe"}],

@@ -418,5 +418,3 @@ def test_the_command_refuses_to_be_open_to_others(trained: TrainResult, tmp_path
     assert "allowed: such as https://example.org" in done.stderr
     done = runner.invoke(app, ["serve", "--new-token", "x"])
     assert "--tokens FILE" in done.stderr
-    done = runner.invoke(app, ["serve"])
-    assert "no bundle" in done.stderr

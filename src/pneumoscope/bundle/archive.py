@@ -25,6 +25,7 @@ from pneumoscope.bundle.members import (
     SPEC,
     WEIGHTS,
     read_members,
+    read_specification,
 )
 from pneumoscope.bundle.reference import Reference, read_reference
 from pneumoscope.bundle.spec import BundleSpec, from_json, to_json
@@ -35,7 +36,7 @@ from pneumoscope.evaluation.calibrator import Calibrator, temperature_calibrator
 
 __all__ = [
     "CARD", "FAMILIAR", "FILES", "GATE", "ONNX", "OPTIONAL", "REFERENCE", "SEAL", "SPEC", "WEIGHTS",
-    "Bundle", "make_bundle", "open_bundle",
+    "Bundle", "make_bundle", "open_bundle", "seal_of",
 ]  # fmt: skip
 
 TENSORS = (WEIGHTS, REFERENCE, FAMILIAR)
@@ -141,6 +142,17 @@ def open_bundle(path: Path) -> Bundle:
         if name in read:
             check_tensors(read[name], name)
     return Bundle(spec, {name: read[name] for name in _named(read)})
+
+
+def seal_of(path: Path) -> str:
+    """SHA-256 of `bundle.json` in a folder or zip: it fixes every byte of the bundle.
+
+    The other files are looked at when the bundle is opened.
+
+    Raises:
+        BundleError: not a bundle.
+    """
+    return sha256(read_specification(path))
 
 
 def _named(files: Mapping[str, bytes]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,44 @@ def read_members(path: Path) -> dict[str, bytes]:
     raise BundleError(f"{path}: does not exist. Give a bundle folder or zip, as train writes it.")
 
 
+def read_specification(path: Path) -> bytes:
+    """Content of `bundle.json` alone, not verified yet.
+
+    Raises:
+        BundleError: as `read_members`.
+    """
+    if path.is_dir():
+        return _read_file(path, SPEC)
+    return _read_zip(path, (SPEC,))[SPEC]
+
+
+def is_bundle_like(path: Path) -> bool:
+    """Whether what is at `path` can only be meant as a bundle, whole or not.
+
+    A folder that holds a bundle's own files, or one that `train` wrote, or a zip. Nothing is
+    verified.
+
+    Raises:
+        InputError: the way there cannot be searched.
+    """
+    if not is_there(path):
+        return False
+    if path.is_dir():
+        return any((path / name).is_file() for name in (SPEC, SEAL, ONNX, f"bundle/{SPEC}"))
+    return path.suffix.lower() == ".zip" or _begins_as_zip(path)
+
+
+def _begins_as_zip(path: Path) -> bool:
+    # Looked at from the front: a tar that ends in a zip, or a picture with one behind it, is none.
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False  # whoever reads it will say why
+
+
 def _read_folder(folder: Path) -> dict[str, bytes]:
     there = [name for name in OPTIONAL if is_there(folder / name)]
     read = {name: _read_file(folder, name) for name in (SPEC, SEAL, *FILES, *there)}
@@ -75,11 +114,13 @@ def _read_file(folder: Path, name: str) -> bytes:
         ) from error
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path, wanted: Sequence[str] = ()) -> dict[str, bytes]:
+    """The files of these names; all of them where none is named."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = _found(path, archive)
-            return {name: _read_member(path, archive, name, members[name]) for name in members}
+            chosen = wanted or tuple(members)
+            return {name: _read_member(path, archive, name, members[name]) for name in chosen}
     except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, zlib.error) as error:
         raise BundleError(f"{path}: is no readable zip ({error}). Give a bundle.") from error
 

@@ -31,7 +31,7 @@ from pneumoscope.evaluation.rules import selective_from_json
 from pneumoscope.imaging.lungs import require_mask
 from pneumoscope.imaging.preprocess import Preprocess
 
-__all__ = ["Prediction", "Predictor", "load_bundle"]
+__all__ = ["Prediction", "Predictor"]
 
 
 class Predictor:
@@ -108,12 +108,17 @@ class Predictor:
         """Calibrated probabilities `[batch, label]` of logits `[batch, label]`."""
         return self.calibrator.apply(logits)
 
-    def predict(self, source: Path | bytes, *, saliency: bool = False) -> Prediction:
-        """The answer for one file, or the content of one."""
+    def predict(self, source: str | Path | bytes, *, saliency: bool = False) -> Prediction:
+        """The answer for one file, or the content of one.
+
+        Example:
+            answer = ps.load_bundle().predict("chest.png", saliency=True)
+            answer.decision, answer.label, answer.probabilities
+        """
         return self.answer([self.read(source)], saliency=saliency)[0]
 
     def predict_many(
-        self, paths: Iterable[Path], *, batch_size: int = 8, saliency: bool = False
+        self, paths: Iterable[str | Path], *, batch_size: int = 8, saliency: bool = False
     ) -> Iterator[Prediction]:
         """One answer per path, in order; a file that cannot be read costs one line, never more.
 
@@ -129,7 +134,7 @@ class Predictor:
         while batch := list(islice(remaining, batch_size)):
             yield from self.answer([self.read(path) for path in batch], saliency=saliency)
 
-    def read(self, source: Path | bytes, *, name: str | None = None) -> Reading:
+    def read(self, source: str | Path | bytes, *, name: str | None = None) -> Reading:
         """What a file, or its content, holds; see `bundle.reading`."""
         return read(source, self.preprocess, name=name)
 
@@ -288,8 +293,3 @@ def _opened(bundle: Bundle, runtime: str, threads: int | None) -> Runtime:
         return torch_runtime.Torch.open(bundle)
     precision = bundle.spec.precision
     return open_runtime(bundle.files[ONNX], runtime, threads=threads, precision=precision)
-
-
-def load_bundle(path: str | Path, *, runtime: str = "auto") -> Predictor:
-    """The predictor of the bundle folder or zip at `path`; `load_bundle(...).predict(image)`."""
-    return Predictor.open(Path(path), runtime=runtime)

@@ -49,7 +49,7 @@ class Reading:
 
 
 def read(
-    source: Path | bytes,
+    source: str | Path | bytes,
     preprocess: Preprocess,
     *,
     name: str | None = None,
@@ -64,6 +64,7 @@ def read(
         limits: What is refused before decoding.
     """
     start = time.perf_counter()
+    source = Path(source) if isinstance(source, str) else source
     called = Path(name) if name else source if isinstance(source, Path) else Path("upload")
     try:
         radiograph = read_radiograph(source, limits=limits, name=str(called))

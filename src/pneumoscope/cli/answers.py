@@ -32,7 +32,7 @@ def show(
 
 
 def in_parts(
-    bundle: Path,
+    bundle: str,
     paths: Sequence[Path],
     folder: Path,
     *,
@@ -44,7 +44,7 @@ def in_parts(
     """Answer many images into a folder of parts, and print what came of it.
 
     Args:
-        bundle: Folder or zip.
+        bundle: As `load_bundle` takes it.
         paths: What to answer.
         folder: For the parts.
         shard_size: Images per part.
@@ -56,12 +56,12 @@ def in_parts(
         InputError: another form of output was asked for.
     """
     from pneumoscope.workflows.bulk.run import SUMMARY, predict_in_parts
-    from pneumoscope.workflows.bundles import open_predictor
+    from pneumoscope.workflows.bundles import load_bundle
 
     if not alone:
         raise InputError("--parts with --saliency or --output; allowed: alone. Leave one out.")
     reporter = TerminalReporter(quiet=as_json)
-    predictor = open_predictor(bundle, runtime=runtime)
+    predictor = load_bundle(bundle, runtime=runtime)
     result = predict_in_parts(predictor, paths, folder, shard_size=shard_size, reporter=reporter)
     if as_json:
         print_lines([json.dumps({"folder": str(folder), **result.to_json()})])

@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
+from pneumoscope.cli.console import TerminalReporter
+
 
 def app(
     bundle: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="What answers on the page Try it.")
+        str | None,
+        typer.Option(
+            metavar="BUNDLE", help="What answers on the page Try it; default champion, which ships."
+        ),
     ] = None,
     runs: Annotated[
         str | None,
@@ -29,4 +34,25 @@ def app(
     from pneumoscope.app.launch import launch
     from pneumoscope.app.settings import Settings
 
-    launch(Settings(bundle=bundle, runs=runs, audit=audit), port=port, headless=headless)
+    settings = Settings(bundle=_chosen(bundle), runs=runs, audit=audit)
+    launch(settings, port=port, headless=headless)
+
+
+def _chosen(bundle: str | None) -> Path | None:
+    """Where the bundle lies; without a name the champion, or none where none ships.
+
+    Runs and audits can be looked at all the same.
+    """
+    from pneumoscope.core.errors import BundleError
+    from pneumoscope.workflows.bundles import CHAMPION, bundle_at
+
+    if bundle is not None:
+        return bundle_at(bundle)
+    reporter = TerminalReporter()
+    try:
+        found = bundle_at(CHAMPION)
+    except BundleError as error:
+        reporter.warn(f"nothing can be tried. {error}")
+        return None
+    reporter.say(f"No bundle named: {CHAMPION}, which ships, answers.")
+    return found

@@ -9,25 +9,16 @@ from typing import Any
 import yaml
 
 from pneumoscope.core.errors import InputError, RecipeError
-from pneumoscope.core.files import is_there
-from pneumoscope.core.recipe import EvaluateRecipe, Recipe, load_recipe, override
+from pneumoscope.core.recipe import EvaluateRecipe, Recipe, override, recipe_of
 
 
 def recipe_from(
     source: Path, changes: Sequence[str], *, fields: Mapping[str, Any], quick: bool
 ) -> Recipe:
-    """The recipe in a YAML file, or the default one for a folder; changes on top.
-
-    A relative `data.path` in a recipe is relative to where the command runs.
-    """
+    """The recipe in a YAML file, or the default one for a folder; changes on top."""
     from pneumoscope.workflows.training import quickened
 
-    if source.suffix.lower() in (".yaml", ".yml"):
-        recipe = load_recipe(source)
-    elif is_there(source):
-        recipe = override(Recipe(), {"data.path": str(source)})
-    else:
-        raise InputError(f"{source}: does not exist. Give a recipe (.yaml) or a data folder.")
+    recipe = recipe_of(source)
     recipe = quickened(recipe) if quick else recipe
     wanted = {name: value for name, value in fields.items() if value is not None}
     return override(recipe, wanted | dict(_change(text) for text in changes))

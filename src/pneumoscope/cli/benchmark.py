@@ -55,14 +55,14 @@ def benchmark(
 
     Example: pneumoscope benchmark chest_xray --suite fast --seeds 2 --output runs/fast
     """
-    from pneumoscope import workflows
     from pneumoscope.core.recipe import load_recipe
     from pneumoscope.workflows.benchmark.run import SUITES
+    from pneumoscope.workflows.benchmark.run import benchmark as run
 
     names = [*(candidates or "").split(","), *(SUITES[suite.value] if suite else ())]
     if not any(name.strip() for name in names):
         raise RecipeError("no candidate. Name some by --candidates A,B, or a --suite.")
-    result = workflows.benchmark(
+    result = run(
         data,
         names,
         recipe=load_recipe(recipe) if recipe else None,

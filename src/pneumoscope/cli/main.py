@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import pneumoscope as ps
 from pneumoscope.cli.app import app as web_app
 from pneumoscope.cli.benchmark import benchmark
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
 from pneumoscope.cli.export import export
+from pneumoscope.cli.options import AsJson, Bundle, Runtime, RuntimeName
+from pneumoscope.cli.predict import predict
 from pneumoscope.cli.promote import promote
 from pneumoscope.cli.recipes import recipes
 from pneumoscope.cli.segment import segment
@@ -48,27 +50,12 @@ app = typer.Typer(
 )
 
 
-class RuntimeName(StrEnum):
-    """What runs a bundle."""
-
-    auto = "auto"
-    fastest = "fastest"
-    openvino = "openvino"
-    onnxruntime = "onnxruntime"
-    torch = "torch"
-
-
 Output = Annotated[Path | None, typer.Option(help="Folder to write; default runs/<time>-<name>.")]
 Layout = Annotated[
     str | None, typer.Option(metavar="NAME", help="How the folder is laid out; default auto.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small but complete pass.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Runtime = Annotated[RuntimeName, typer.Option(help="What runs the bundle.")]
-BundlePath = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="Folder, zip, or models:/NAME@alias.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -77,10 +64,8 @@ def about(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Take the options that belong to no command."""
-    from pneumoscope import __version__
-
     if version:
-        print_lines([f"pneumoscope {__version__}"])
+        print_lines([f"pneumoscope {ps.__version__}"])
         raise typer.Exit
     if context.invoked_subcommand is None:
         print_lines([context.get_help()])
@@ -100,10 +85,8 @@ def demo(
 
     Example: pneumoscope demo --data chest_xray
     """
-    from pneumoscope import workflows
-
     reporter = TerminalReporter(quiet=as_json)
-    result = workflows.demo(data, output=output, quick=quick, seed=seed, reporter=reporter)
+    result = ps.demo(data, output=output, quick=quick, seed=seed, reporter=reporter)
     _print_train(result, as_json=as_json)
 
 
@@ -120,7 +103,7 @@ def audit(
         bool, typer.Option("--fix", help="Write split.parquet: a split without leaks.")
     ] = False,
     bundle: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="BUNDLE", help="Also suspect label errors, as its model sees images."),
     ] = None,
     seed: Seed = 0,
@@ -130,10 +113,9 @@ def audit(
 
     Example: pneumoscope audit radiography chest_xray --fail-on error --fix
     """
-    from pneumoscope import workflows
     from pneumoscope.cli.issues import show_audit
 
-    result = workflows.audit(
+    result = ps.audit(
         data,
         output=output,
         layout=layout or "auto",
@@ -175,20 +157,17 @@ def train(
 
     Example: pneumoscope train chest_xray --set model.backbone=tf_efficientnet_lite0 --seed 1
     """
-    from pneumoscope import workflows
     from pneumoscope.cli.arguments import recipe_from
 
     fields = {"seed": seed, "data.layout": layout}
     recipe = recipe_from(source, changes or [], fields=fields, quick=quick)
     if show_augmentation is not None:
-        picture = workflows.show_augmentation(
-            recipe, show_augmentation, reporter=TerminalReporter()
-        )
+        picture = ps.show_augmentation(recipe, show_augmentation, reporter=TerminalReporter())
         print_lines([str(picture)])
         return
     helps = int(os.environ.get("RANK", "0")) > 0  # the first process speaks for all
     reporter = TerminalReporter(quiet=as_json or helps)
-    result = workflows.train(
+    result = ps.train(
         recipe, output=output, resume=resume, reporter=reporter, tensorboard=tensorboard
     )
     if not helps:
@@ -213,6 +192,7 @@ app.command()(benchmark)
 app.command()(compare)
 app.command()(promote)
 app.command()(export)
+app.command()(predict)
 app.command()(segment)
 app.command()(serve)
 app.command()(sync)
@@ -222,7 +202,7 @@ app.add_typer(recipes)
 
 @app.command()
 def evaluate(
-    bundle: BundlePath,
+    bundle: Bundle,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled radiographs.")],
     output: Output = None,
     split: Annotated[
@@ -253,10 +233,9 @@ def evaluate(
 
     Example: pneumoscope evaluate runs/demo/bundle other_hospital --map "Pneumonia=PNEUMONIA"
     """
-    from pneumoscope import workflows
     from pneumoscope.cli.arguments import evaluation_settings, pairs
 
-    result = workflows.evaluate(
+    result = ps.evaluate(
         bundle,
         data,
         output=output,
@@ -286,9 +265,7 @@ def recompute(
 
     Example: pneumoscope recompute runs/demo
     """
-    from pneumoscope import workflows
-
-    found = workflows.recompute(folder)
+    found = ps.recompute(folder)
     if as_json:
         content = {"metrics": found.metrics, "assessment": found.assessment}
         print_lines([json.dumps(content, allow_nan=False)])
@@ -302,48 +279,6 @@ def recompute(
         )
     if not as_json:
         print_lines(["", "All stored numbers follow from the tables."])
-
-
-@app.command()
-def predict(
-    bundle: BundlePath,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images and folders.")],
-    saliency: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write saliency overlays here.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Write the answers to this .csv or .parquet file.")
-    ] = None,
-    parts: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="For many images: Parquet parts, going on if stopped."),
-    ] = None,
-    shard_size: Annotated[int, typer.Option(min=1, help="Images per part.")] = 2000,
-    runtime: Runtime = RuntimeName.fastest,
-    as_json: AsJson = False,
-) -> None:
-    """Answer images and folders: a table, JSON lines, CSV or Parquet, with saliency overlays.
-
-    Thousands of images, a list (CSV) or an archive (tar) go into --parts, which can be stopped.
-
-    Example: pneumoscope predict runs/demo/bundle image.png folder --json --saliency overlays
-    """
-    from pneumoscope import workflows
-    from pneumoscope.cli import answers
-
-    if parts:
-        answers.in_parts(
-            bundle, paths, parts, shard_size=shard_size, runtime=runtime.value, as_json=as_json,
-            alone=saliency is None and output is None,
-        )  # fmt: skip
-        return
-    if output:
-        answers.check_table_path(output)
-    reporter = TerminalReporter(quiet=as_json)
-    labels, found = workflows.predict(
-        bundle, paths, saliency=saliency, runtime=runtime.value, reporter=reporter
-    )
-    answers.show(found, labels, output=output, as_json=as_json)
 
 
 def _print_train(result: Any, *, as_json: bool) -> None:

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import TerminalReporter, print_lines
+from pneumoscope.cli.options import BUNDLES
 from pneumoscope.core.errors import DependencyError, InputError
 
 
 def serve(
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE", help="Folder, zip, or models:/NAME@alias.")
+        str | None, typer.Argument(metavar="BUNDLE", help=f"{BUNDLES} (the default).")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
@@ -58,15 +59,13 @@ def serve(
     if new_token is not None:
         _print_token(tokens, new_token, admin=admin)
         return
-    if bundle is None:
-        raise InputError("no bundle. Give the folder or zip that train wrote.")
     try:
         from pneumoscope.service import server
     except ModuleNotFoundError as error:
         message = f"{error.name} is not installed, which serving needs"
         raise DependencyError(f"{message}. Run: pip install 'pneumoscope[service]'") from error
     from pneumoscope.service.settings import MEBIBYTE, Settings
-    from pneumoscope.workflows.bundles import bundle_at
+    from pneumoscope.workflows.bundles import CHAMPION, bundle_at
 
     place = server.Place(
         host=host, port=port, tokens=tokens, insecure=insecure,
@@ -78,12 +77,14 @@ def serve(
         decoders=decoders, decode_seconds=decode_seconds, deadline=deadline, rate=rate,
         drain_seconds=drain_seconds,
     )  # fmt: skip
-    reporter = TerminalReporter()
+    reporter, path = TerminalReporter(), bundle_at(bundle or CHAMPION)
+    if bundle is None:
+        reporter.say(f"No bundle named: {CHAMPION}, which ships, answers.")
     if tokens is None:
         whom = "everybody who reaches it" if insecure else "this machine only"
         reporter.warn(f"no tokens: open to {whom}.")
     reporter.say(f"http://{host}:{port}/v1/predictions. For research use. Not a medical device.")
-    server.serve(bundle_at(bundle), place, settings, runtime=runtime, threads=threads)
+    server.serve(path, place, settings, runtime=runtime, threads=threads)
 
 
 def _print_token(file: Path | None, name: str, *, admin: bool) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,6 +102,15 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{path}: cannot be reached ({reason}). Give another path.") from error
+
+
+def paths_of(given: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The paths given, one or several.
+
+    >>> [path.name for path in paths_of("folder/a.png")]
+    ['a.png']
+    """
+    return [Path(one) for one in ([given] if isinstance(given, (str, Path)) else given)]
 
 
 def printable(name: str | os.PathLike[str]) -> str:

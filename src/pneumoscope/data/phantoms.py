@@ -87,7 +87,7 @@ def plant_marker(image: Canvas) -> Canvas:
 
 
 def write_phantoms(
-    folder: Path,
+    folder: str | Path,
     *,
     patients: int,
     images_per_patient: tuple[int, int] = (1, 2),
@@ -111,11 +111,14 @@ def write_phantoms(
     Raises:
         LabelError: too few patients for both labels, or an impossible number of images.
         StorageError: the folder holds something already or cannot be written.
+
+    Example:
+        ps.write_phantoms("phantoms", patients=60, size=128)
     """
     _check_counts(patients, images_per_patient)
     _check(LABELS[0], size)
     written = dict.fromkeys(LABELS, 0)
-    with staged_folder(folder) as stage:
+    with staged_folder(Path(folder)) as stage:
         for label in LABELS:
             (stage / label).mkdir()
         for index in range(patients):

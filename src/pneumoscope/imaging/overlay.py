@@ -45,6 +45,10 @@ def overlay(radiograph: Radiograph, saliency: FloatArray, *, opacity: float = 0.
 
     Raises:
         InputError: shapes differ, a value is not finite, or the opacity is out of range.
+
+    Example:
+        answer = ps.load_bundle().predict("chest.png", saliency=True)
+        picture = ps.overlay(answer.radiograph, answer.saliency)
     """
     _check(radiograph, saliency, opacity)
     grey = to_uint8(radiograph)

@@ -40,7 +40,7 @@ DEFAULT_LIMITS = Limits()
 
 
 def read_radiograph(
-    source: Path | bytes, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
+    source: str | Path | bytes, *, limits: Limits = DEFAULT_LIMITS, name: str | None = None
 ) -> Radiograph:
     """The radiograph in a file or in bytes, upright and grey.
 
@@ -54,7 +54,11 @@ def read_radiograph(
     Raises:
         RadiographError: for whatever keeps the pixels from being read; one line that starts with
             the name. No other exception leaves this function.
+
+    Example:
+        ps.read_radiograph("chest.dcm").pixels
     """
+    source = Path(source) if isinstance(source, str) else source
     called = name or (str(source) if isinstance(source, Path) else "radiograph")
     try:
         content = _content(source, limits)

@@ -10,7 +10,7 @@ from typing import cast
 
 import polars as pl
 
-from pneumoscope.core.files import staged_folder, write_text
+from pneumoscope.core.files import paths_of, staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import PreprocessRecipe, SplitRecipe
@@ -26,7 +26,7 @@ from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.reporting.audit_report import AuditPage, audit_json, write_audit_page
 from pneumoscope.workflows.audit_collect import Reading, collect, data_names
 from pneumoscope.workflows.audit_pictures import draw_pictures
-from pneumoscope.workflows.bundles import open_predictor
+from pneumoscope.workflows.bundles import load_bundle
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class AuditResult:
         report: Its HTML report.
         issues: What was found, worst first.
         failed: The issues that `fail_on` names.
+        split: The split without leaks; None where none was asked for.
     """
 
     output: Path
@@ -48,9 +49,9 @@ class AuditResult:
 
 
 def audit(
-    data: Sequence[Path],
+    data: str | Path | Sequence[str | Path],
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     layout: str = "auto",
     columns: Mapping[str, str] | None = None,
     fail_on: Sequence[str] = (),
@@ -62,14 +63,14 @@ def audit(
     """Read data folders, run every check, and write catalogue, `audit.json` and report.
 
     Args:
-        data: One or more folders; given together, they are compared with each other.
+        data: A folder, or several; given together, they are compared with each other.
         output: The folder to write; default `runs/<time>-audit`.
         layout: How to understand the folders.
         columns: Catalogue column to manifest column.
         fail_on: Severities or names of checks that make the audit fail.
         fix: Also write `split.parquet`: a split that keeps patients and duplicates together.
-        bundle: Folder, zip, or `models:/NAME@alias`; label errors are suspected by what its model
-            sees as alike.
+        bundle: Folder, zip, `models:/NAME@alias` or `champion`; label errors are suspected by what
+            its model sees as alike.
         seed: Of that split.
         reporter: Shown what happens.
 
@@ -77,17 +78,22 @@ def audit(
         InputError: a folder does not say what its images are, `fail_on` names nothing known, or
             the bundle needs lung masks that a folder does not have.
         BundleError: the bundle is incomplete or changed.
+
+    Example:
+        result = ps.audit(["radiography", "chest_xray"], fix=True, fail_on=["error"])
+        [issue.title for issue in result.issues], result.report, result.split
     """
     noting = Noting(reporter or Silent())
     failed((), fail_on)  # a wrong name is said before the work
-    folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-audit"
-    predictor = open_predictor(bundle) if bundle is not None else None
+    folder = Path(output or f"runs/{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-audit")
+    folders = paths_of(data)
+    predictor = load_bundle(bundle) if bundle is not None else None
     pixels = PixelCache(Preprocess(PreprocessRecipe()))
     reading = Reading(layout, columns, pixels, predictor, noting)
     with staged_folder(folder) as stage:
-        found = collect(data, reading)
+        found = collect(folders, reading)
         issues = tuple(run_checks(found, reporter=noting))
-        _write(stage, found, issues, reading, notices=noting.notices, names=data_names(data))
+        _write(stage, found, issues, reading, notices=noting.notices, names=data_names(folders))
         split = _fixed_split(found, seed=seed, reporter=noting) if fix else None
         if split is not None:
             save_split(split, stage / "split.parquet")

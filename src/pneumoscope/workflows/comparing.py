@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from pneumoscope.core.errors import PredictionsError
-from pneumoscope.core.files import staged_folder, write_text
+from pneumoscope.core.files import paths_of, staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.provenance import provenance
 from pneumoscope.core.tables import save_csv
@@ -55,9 +55,9 @@ class CompareResult:
 
 
 def compare_runs(
-    runs: Sequence[Path],
+    runs: Sequence[str | Path],
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     metrics: Sequence[str] = METRICS,
     reference: str | None = None,
     resamples: int = 2000,
@@ -86,9 +86,13 @@ def compare_runs(
         PredictionsError: label sets differ, no image is common to all, true labels or patients
             differ, an unknown metric or reference, or an option out of range.
         StorageError: the output cannot be written.
+
+    Example:
+        ps.compare(["runs/first", "runs/second"], metrics=["auc"]).verdict
     """
+    runs = paths_of(runs)
     noting = Noting(reporter or Silent())
-    folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-compare"
+    folder = Path(output or f"runs/{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-compare")
     check_level(confidence_level)
     found = read_runs(runs, reporter=noting)
     _check_labels(found)

@@ -17,9 +17,9 @@ _PATIENTS = 400
 
 
 def demo(
-    data: Path | None = None,
+    data: str | Path | None = None,
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     quick: bool = False,
     seed: int = 0,
     reporter: Reporter | None = None,
@@ -33,11 +33,14 @@ def demo(
         quick: A small but complete pass.
         seed: Of everything random.
         reporter: Shown what happens.
+
+    Example:
+        ps.demo("chest_xray", quick=True).report
     """
     shown = Noting(reporter or Silent())
-    chosen = data or _fetch_or_draw(shown)
+    chosen = Path(data) if data else _fetch_or_draw(shown)
     if data:
-        shown.say(f"Data: the radiographs given, {data.name or data}.")
+        shown.say(f"Data: the radiographs given, {chosen.name or chosen}.")
     changes = {"name": "demo", "seed": seed, "data.path": str(chosen)}
     recipe = override(Recipe(), changes)
     recipe = quickened(recipe) if quick else recipe

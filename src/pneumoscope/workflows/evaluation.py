@@ -25,7 +25,7 @@ from pneumoscope.workflows.assess import (
     model_facts,
     write_assessment,
 )
-from pneumoscope.workflows.bundles import open_predictor
+from pneumoscope.workflows.bundles import load_bundle
 from pneumoscope.workflows.evidence import Inquiry, assessed
 from pneumoscope.workflows.known import Known, find_known
 from pneumoscope.workflows.prepare import prepare
@@ -34,9 +34,9 @@ from pneumoscope.workflows.results import EvaluateResult
 
 def evaluate(
     bundle: str | Path,
-    data: Path,
+    data: str | Path,
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     split: str | None = None,
     label_map: Mapping[str, str] | None = None,
     settings: EvaluateRecipe | None = None,
@@ -48,7 +48,7 @@ def evaluate(
     """Answer labelled radiographs with a bundle and measure it.
 
     Args:
-        bundle: Folder, zip, or `models:/NAME@alias`.
+        bundle: Folder, zip, `models:/NAME@alias`, or `champion`, which ships.
         data: A folder in any layout, or a `.npz`.
         output: The folder to write; default `runs/<time>-evaluate`.
         split: `train`, `validation`, `test` or `all`; default the given test part, else all.
@@ -63,10 +63,14 @@ def evaluate(
         BundleError: the bundle is incomplete or changed.
         LabelError: a label of the data is unknown to the bundle.
         InputError: asked for an external test, and training images are inside.
+
+    Example:
+        result = ps.evaluate("runs/first/bundle", "other_hospital", label_map={"sick": "PNEUMONIA"})
+        result.metrics["auc"], result.report
     """
     noting, asked = Noting(reporter or Silent()), settings or EvaluateRecipe()
-    folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-evaluate"
-    predictor = open_predictor(bundle, runtime=runtime)
+    data, folder = Path(data), Path(output or f"runs/{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-evaluate")
+    predictor = load_bundle(bundle, runtime=runtime)
     with staged_folder(folder) as stage:
         prepared = prepare(data, predictor.preprocess, layout=layout, reporter=noting)
         catalogue, chosen = _choose(prepared.catalogue, split, noting)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundle.predictor import Prediction, Predictor
 from pneumoscope.core.errors import InputError, StorageError
-from pneumoscope.core.files import is_there, printable
+from pneumoscope.core.files import is_there, paths_of, printable
 from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.layouts import image_paths
 from pneumoscope.evaluation.familiarity import Shift, batch_shift
 from pneumoscope.imaging.overlay import overlay, save_png
-from pneumoscope.workflows.bundles import open_predictor
+from pneumoscope.workflows.bundles import load_bundle
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Answered:
 
 def predict(
     bundle: str | Path,
-    paths: Sequence[Path],
+    paths: str | Path | Sequence[str | Path],
     *,
-    saliency: Path | None = None,
+    saliency: str | Path | None = None,
     runtime: str = "auto",
     reporter: Reporter | None = None,
 ) -> tuple[tuple[str, ...], Iterator[Answered]]:
     """The label set, and one answer per image as they come.
 
     Args:
-        bundle: Folder, zip, or `models:/NAME@alias`.
+        bundle: Folder, zip, `models:/NAME@alias`, or `champion`, which ships.
         paths: Image files, and folders to search for images.
         saliency: A folder for overlays in the original geometry, named as the images.
         runtime: See `Predictor`.
@@ -56,10 +56,16 @@ def predict(
     Raises:
         BundleError: the bundle is incomplete or changed.
         InputError: a path does not exist, or there is no image at all.
+
+    Example:
+        labels, answers = ps.predict("champion", "inbox", saliency="overlays")
+        for answer in answers:
+            answer.prediction.path, answer.prediction.label, answer.overlay
     """
+    saliency = Path(saliency) if saliency else None
     shown = reporter or Silent()
-    predictor = open_predictor(bundle, runtime=runtime)
-    images = _find(paths, saliency)
+    predictor = load_bundle(bundle, runtime=runtime)
+    images = _find(paths_of(paths), saliency)
     if saliency:
         _check_distinct(images)
         _make(saliency)

@@ -70,7 +70,7 @@ class PromoteResult:
 
 
 def promote(
-    run: Path,
+    run: str | Path,
     *,
     name: str,
     override: str | None = None,
@@ -94,8 +94,11 @@ def promote(
     Raises:
         InputError: no run folder, or a gate is not passed.
         StorageError: the store cannot be reached or refuses.
+
+    Example:
+        ps.promote("runs/first", name="pneumonia").gates
     """
-    shown = reporter or Silent()
+    run, shown = Path(run), reporter or Silent()
     _require_run(run)
     check_name(name)
     if override is not None and not override.strip():

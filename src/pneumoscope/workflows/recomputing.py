@@ -38,14 +38,18 @@ class Recomputed:
     differences: tuple[str, ...]
 
 
-def recompute(folder: Path) -> Recomputed:
+def recompute(folder: str | Path) -> Recomputed:
     """Metrics and assessment from the tables in `folder`, compared with what is stored there.
 
     Raises:
         InputError: a file is missing or cannot be read.
         PredictionsError: a table breaks its contract.
         BundleError: the stored rules cannot be read.
+
+    Example:
+        ps.recompute("runs/first").differences
     """
+    folder = Path(folder)
     stored = {name: _read_json(folder / f"{name}.json") for name in ("metrics", "assessment")}
     extra = {name: _read_table(folder / f"{name}.parquet") for name in EXTRA_TABLES}
     tables = Tables(predictions=load_predictions(folder / "predictions.parquet"), **extra)

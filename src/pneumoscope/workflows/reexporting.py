@@ -47,11 +47,11 @@ class Reexported:
 
 
 def reexport(
-    run: Path,
+    run: str | Path,
     *,
     precision: str,
-    output: Path,
-    data: Path | None = None,
+    output: str | Path,
+    data: str | Path | None = None,
     tolerance: float = TOLERANCE,
     reporter: Reporter | None = None,
 ) -> Reexported:
@@ -71,8 +71,11 @@ def reexport(
     Raises:
         InputError: the folder is no run, or the data are not those it was trained on.
         ExportError: the graph cannot be made, or is worse.
+
+    Example:
+        ps.export("runs/first", precision="int8", output="runs/first-int8").difference
     """
-    shown = reporter or Silent()
+    run, output, shown = Path(run), Path(output), reporter or Silent()
     bundle, recipe = open_bundle(run / "bundle"), _recipe(run, data)
     prepared, _ = prepare_split(recipe, reporter=shown)
     if fingerprint(prepared.catalogue) != bundle.spec.training.fingerprint:
@@ -104,7 +107,7 @@ def reexport(
     return Reexported(output, precision, difference, parity.probabilities, sizes)
 
 
-def _recipe(run: Path, data: Path | None) -> Recipe:
+def _recipe(run: Path, data: str | Path | None) -> Recipe:
     """The run's recipe, with the very split that it made."""
     split = run / "split.parquet"
     if not split.is_file():

@@ -12,7 +12,7 @@ import torch
 from pneumoscope.core.files import write_bytes
 from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.core.randomness import unit_hash
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import Recipe, recipe_of
 from pneumoscope.data.catalogue import usable
 from pneumoscope.reporting.augmentation_figure import augmentation_figure
 from pneumoscope.reporting.rendering import to_png
@@ -33,12 +33,16 @@ def _of_every_label(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def show_augmentation(
-    recipe: Recipe, output: Path, *, images: int = 6, reporter: Reporter | None = None
+    recipe: Recipe | str | Path,
+    output: str | Path,
+    *,
+    images: int = 6,
+    reporter: Reporter | None = None,
 ) -> Path:
     """Draw some images of the recipe's data, plain and in six views each, into a PNG file.
 
     Args:
-        recipe: Its `data.path` is set.
+        recipe: As `train` takes it.
         output: The file to write.
         images: How many.
         reporter: Shown what happens.
@@ -46,7 +50,11 @@ def show_augmentation(
     Raises:
         InputError: the data or the recipe cannot be used.
         StorageError: the file cannot be written.
+
+    Example:
+        ps.show_augmentation("recipe.yaml", "views.png")
     """
+    recipe, output = recipe_of(recipe), Path(output)
     prepared = prepare_recipe(recipe, reporter=reporter or Silent())
     rows = list(usable(prepared.catalogue).select("image_id", "label").iter_rows())
     rows.sort(key=lambda row: unit_hash(recipe.seed, "shown", row[0]))

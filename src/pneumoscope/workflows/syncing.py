@@ -12,7 +12,7 @@ __all__ = ["Synced", "sync"]
 
 
 def sync(
-    folder: Path, *, uri: str | None = None, reporter: Reporter | None = None
+    folder: str | Path, *, uri: str | None = None, reporter: Reporter | None = None
 ) -> tuple[Synced, ...]:
     """What became of every run folder at and below `folder`; doing it again changes nothing.
 
@@ -25,5 +25,8 @@ def sync(
     Raises:
         InputError: there is no run, or one that cannot be read.
         StorageError: the store cannot be reached or refuses.
+
+    Example:
+        [run.state for run in ps.sync("runs")]
     """
-    return tell(folder, uri=uri, reporter=reporter)
+    return tell(Path(folder), uri=uri, reporter=reporter)

@@ -16,7 +16,7 @@ from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.files import sha256, staged_folder, write_text
 from pneumoscope.core.progress import Noting, Reporter, Silent
-from pneumoscope.core.recipe import Recipe, dump_recipe, override, save_recipe
+from pneumoscope.core.recipe import Recipe, dump_recipe, override, recipe_of, save_recipe
 from pneumoscope.core.tables import save_csv, save_parquet
 from pneumoscope.data.catalogue import counts_table, fingerprint, usable
 from pneumoscope.data.split import save_split
@@ -79,9 +79,9 @@ def quickened(recipe: Recipe) -> Recipe:
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | str | Path,
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
     notices: Sequence[str] = (),
@@ -91,7 +91,8 @@ def train(
     """Train, export, calibrate and evaluate as the recipe says.
 
     Args:
-        recipe: Its `data.path` is set.
+        recipe: One whose `data.path` is set; the file of one; or labelled radiographs, for the
+            default recipe.
         output: The run folder to write; default `runs/<time>-<name>`.
         resume: Go on with the unfinished training of this output; without an output, with the last
             one of this recipe. Where there is none, begin.
@@ -105,7 +106,13 @@ def train(
         InputError: the data or the recipe cannot be used.
         StorageError: the output or the cache cannot be written; nothing half-written is left.
         TrainingError, ExportError: as their names say.
+
+    Example:
+        run = ps.train("chest_xray", output="runs/first")
+        run.metrics["auc"], run.report, run.bundle
+        again = ps.train(ps.override(ps.load_recipe("runs/first/recipe.yaml"), {"seed": 1}))
     """
+    recipe = recipe_of(recipe)
     if recipe.data.path is None:
         raise RecipeError("data.path: is not set. Give a folder of radiographs.")
     if tensorboard:

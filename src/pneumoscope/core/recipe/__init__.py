@@ -18,6 +18,7 @@ from pneumoscope.core.recipe.files import (
     load_recipe,
     override,
     parse_recipe,
+    recipe_of,
     save_recipe,
 )
 from pneumoscope.core.recipe.learning import (
@@ -82,5 +83,6 @@ __all__ = [
     "load_recipe",
     "override",
     "parse_recipe",
+    "recipe_of",
     "save_recipe",
 ]

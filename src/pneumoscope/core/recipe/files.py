@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pneumoscope.core.errors import RecipeError
-from pneumoscope.core.files import write_text
+from pneumoscope.core.errors import InputError, RecipeError
+from pneumoscope.core.files import is_there, write_text
 from pneumoscope.core.recipe.learning import HEAD_LAYERS, PHASES
 from pneumoscope.core.recipe.recipe import Recipe
 
@@ -28,8 +28,16 @@ def parse_recipe(content: Mapping[str, Any], *, origin: str = "recipe") -> Recip
         raise RecipeError(f"{origin}: {_first_reason(error)}") from error
 
 
-def load_recipe(path: Path) -> Recipe:
-    """The recipe in a YAML file."""
+def load_recipe(path: str | Path) -> Recipe:
+    """The recipe in a YAML file.
+
+    Raises:
+        RecipeError: it cannot be read, or a key or value in it is wrong.
+
+    Example:
+        recipe = ps.load_recipe("runs/first/recipe.yaml")
+    """
+    path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -42,14 +50,40 @@ def load_recipe(path: Path) -> Recipe:
     return parse_recipe(content, origin=str(path))
 
 
+def recipe_of(source: Recipe | str | Path) -> Recipe:
+    """A recipe as it is, the one in a YAML file, or the default one on labelled radiographs.
+
+    A relative `data.path` in a file is relative to where the program runs.
+
+    Raises:
+        RecipeError: the file holds no recipe.
+        InputError: there is nothing of this name.
+    """
+    if isinstance(source, Recipe):
+        return source
+    path = Path(source)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return load_recipe(path)
+    if not is_there(path):
+        raise InputError(f"{path}: does not exist. Give a recipe (.yaml) or a data folder.")
+    return override(Recipe(), {"data.path": str(path)})
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML, every default spelled out."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write `dump_recipe` to `path`."""
-    write_text(path, dump_recipe(recipe))
+def save_recipe(recipe: Recipe, path: str | Path) -> None:
+    """Write the recipe to `path` as YAML, every default spelled out.
+
+    Raises:
+        StorageError: the place cannot be written.
+
+    Example:
+        ps.save_recipe(ps.Recipe(), "recipe.yaml")
+    """
+    write_text(Path(path), dump_recipe(recipe))
 
 
 def override(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -181,12 +181,16 @@ class Space(Section):
         }
 
 
-def load_space(path: Path, recipe: Recipe) -> Space:
+def load_space(path: str | Path, recipe: Recipe) -> Space:
     """The search space in a YAML file, checked against the recipe that it varies.
 
     Raises:
         RecipeError: as `parse_space`, or the file is not YAML.
+
+    Example:
+        space = ps.load_space("space.yaml", ps.load_recipe("recipe.yaml"))
     """
+    path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf8"))
     except (OSError, UnicodeDecodeError) as error:

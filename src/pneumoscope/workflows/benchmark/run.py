@@ -17,7 +17,7 @@ import polars as pl
 from pneumoscope.core.errors import StorageError, TrainingError
 from pneumoscope.core.files import storage_errors, write_text
 from pneumoscope.core.progress import Reporter, Silent
-from pneumoscope.core.recipe import Recipe, override
+from pneumoscope.core.recipe import Recipe, override, recipe_of
 from pneumoscope.core.tables import save_csv
 from pneumoscope.reporting.benchmark_report import BenchmarkPage, write_benchmark_page
 from pneumoscope.tracking import Parent, TrackedRun
@@ -63,12 +63,12 @@ class BenchmarkResult:
 
 
 def benchmark(
-    data: Path | None,
+    data: str | Path | None,
     candidates: Sequence[str],
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | Path | None = None,
     seeds: int = 3,
-    output: Path | None = None,
+    output: str | Path | None = None,
     random_weights: bool = False,
     quick: bool = False,
     isolate: bool = True,
@@ -94,15 +94,18 @@ def benchmark(
         InputError: an unknown backbone, data that cannot be used, another protocol in this folder.
         StorageError: another benchmark is at work in this folder, or it cannot be written.
         TrainingError: no candidate finished.
+
+    Example:
+        ps.benchmark("chest_xray", ["tf_efficientnet_lite0", "lenet5"], seeds=2).leaderboard
     """
     heard = reporter or Silent()
-    base = recipe or Recipe()
+    base = recipe_of(recipe or Recipe())
     base = base if data is None else override(base, {"data.path": str(data)})
     base = quickened(base) if quick else base
     chosen = choose_candidates(
         candidates, base, random_weights=random_weights, quick=quick, reporter=heard
     )
-    folder = output or Path("runs") / f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-benchmark"
+    folder = Path(output or f"runs/{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-benchmark")
     with _alone(folder):
         protocol = begin(base, folder, seeds=seeds, quick=quick, reporter=heard)
         with benchmark_run(protocol, chosen, heard) as run:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.core.errors import StorageError, TrainingError
 from pneumoscope.core.files import storage_errors
 from pneumoscope.core.progress import Noting, Reporter, Silent
-from pneumoscope.core.recipe import Recipe, save_recipe
-from pneumoscope.core.recipe.space import Space, Value
+from pneumoscope.core.recipe import Recipe, recipe_of, save_recipe
+from pneumoscope.core.recipe.space import Space, Value, load_space
 from pneumoscope.data.split import save_split
 from pneumoscope.workflows.tuning.plan import Material, Search, StudyPlan, read_material
 from pneumoscope.workflows.tuning.storage import leading, require_optuna, resolve_storage, shown
@@ -46,10 +46,10 @@ class TuneResult:
 
 
 def tune(
-    recipe: Recipe,
-    space: Space,
+    recipe: Recipe | str | Path,
+    space: Space | str | Path,
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     search: Search | None = None,
     workers: int = 1,
     seeds: int = 3,
@@ -64,8 +64,8 @@ def tune(
     joins. The first trial is the recipe itself where the space holds it.
 
     Args:
-        recipe: Where to start; its `data.path` is set.
-        space: What may change.
+        recipe: Where to start, as `train` takes it.
+        space: What may change, or the file that says so.
         output: The folder to write; default `runs/tune-<study>`.
         search: How many trials, chosen and stopped by what, and judged by what.
         workers: Processes on this machine.
@@ -81,13 +81,18 @@ def tune(
         StorageError: the storage does not answer, or the output cannot be written.
         TrainingError: no trial succeeds.
         DependencyError: Optuna or the database's driver is missing.
+
+    Example:
+        ps.tune("recipe.yaml", "space.yaml", search=ps.Search(trials=30), workers=2).best
     """
     require_optuna()
     from pneumoscope.workflows.tuning.tracked import study_run
 
     start = time.perf_counter()
+    recipe = recipe_of(recipe)
+    space = space if isinstance(space, Space) else load_space(space, recipe)
     name = study or recipe.name
-    folder = output or Path("runs") / f"tune-{name}"
+    folder = Path(output or f"runs/tune-{name}")
     how = search or Search()
     plan = StudyPlan(
         **how.model_dump(),

@@ -178,6 +178,17 @@ def test_more_stages_than_there_are_is_refused(given: Given) -> None:
         given.train({"phases.0.last": 5})
 
 
+def test_weights_are_rounded_after_training_where_the_recipe_says_so(given: Given) -> None:
+    trained, _ = given.train()
+    rounded, _ = given.train({"model.rounding": "bfloat16"})
+    for name, value in rounded.classifier.named_parameters():
+        expected = trained.classifier.get_parameter(name)
+        if value.ndim > 1:
+            assert not torch.equal(value, expected), "training itself leaves finer weights"
+            expected = expected.to(torch.bfloat16).to(torch.float32)
+        assert torch.equal(value, expected), name
+
+
 def test_a_probe_before_fine_tuning_is_where_it_begins(given: Given) -> None:
     phases = [{"kind": "probe", "epochs": 3, "views": 1}, FINE_TUNE]
     trained, _ = given.train({"phases": phases})

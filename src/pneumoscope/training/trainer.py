@@ -33,6 +33,7 @@ from pneumoscope.training.phases import (
     require_stages,
 )
 from pneumoscope.training.plan import Epoch, Plan
+from pneumoscope.training.precision import round_weights
 from pneumoscope.training.sources import Images
 from pneumoscope.training.views import Views
 
@@ -110,6 +111,8 @@ def train_classifier(
             on_epoch=on_epoch,
         )
     classifier = built.classifier.requires_grad_().cpu().eval()
+    if recipe.model.rounding == "bfloat16":
+        round_weights(classifier)
     table = pl.DataFrame([asdict(epoch) for epoch in history])
     return Trained(classifier, built.weights, table, bench.frozen, precisions)
 

@@ -80,6 +80,9 @@ class ModelRecipe(Section):
     test_views: Annotated[int, Field(ge=1, le=16)] = 1
     """Fixed views whose logits are averaged when answering: the plain one, then small turns, shifts
     and zooms; part of the exported graph."""
+    rounding: Literal["none", "bfloat16"] = "none"
+    """What weights are rounded to after training, before anything is fitted or measured: bfloat16's
+    8 significant bits halve what a zipped bundle takes."""
 
 
 class BalanceRecipe(Section):

@@ -119,6 +119,7 @@ def lateral(data: AuditData) -> list[Issue]:
         message=(
             "are lateral views by their own data, beside frontal ones. Train on one kind of view."
         ),
+        key="lateral.declared",
     )
     if data.pictures.is_empty():
         return issues
@@ -133,6 +134,7 @@ def lateral(data: AuditData) -> list[Issue]:
             "do not show two lungs side by side: lateral views, single lungs "
             "or chests far off the centre. Look at them; a lateral view teaches other signs."
         ),
+        key="lateral.likely",
         threshold=_LATERAL,
     )
 
@@ -180,7 +182,9 @@ def _whole_set(data: AuditData, check: str, changes: dict[str, object]) -> list[
                 "looks like a chest only when undone. Check how they were exported, all of them."
             )
             said = f"are {how}, to judge by their median, which {message}"
-            issues += found(check, "error", shown, title=title, message=said)
+            issues += found(
+                check, "error", shown, title=title, message=said, key="changed_set", change=how
+            )
     return issues
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
@@ -10,6 +11,7 @@ from pneumoscope.reporting.words import number
 Language = Literal["en", "fr"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _SPACE = "\u202f"
+_WIDE, _NARROW = re.compile(r" (?=[:»])|(?<=«) "), re.compile(r" (?=[;?!%])")
 
 
 class Text(NamedTuple):
@@ -25,8 +27,17 @@ def spoken(text: Text, language: Language, **values: object) -> str:
     >>> spoken(Text("{n} images", "{n} clichés"), "fr", n=3)
     '3 clichés'
     """
-    found: str = getattr(text, language)
+    found: str = text.en if language == "en" else spaced(text.fr)
     return found.format(**values) if values else found
+
+
+def spaced(french: str) -> str:
+    """The text with the spaces that French puts before and within its signs, never broken there.
+
+    >>> spaced("Pourquoi ?") == "Pourquoi\u202f?", spaced("« a » : b").count("\u00a0")
+    (True, 3)
+    """
+    return _NARROW.sub(_SPACE, _WIDE.sub("\u00a0", french))
 
 
 def known(table: Mapping[str, Text], name: object, language: Language) -> str:

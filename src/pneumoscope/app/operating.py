@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pneumoscope.app.language import Language, decimal, spoken
+from pneumoscope.app.words.evaluation import POINT_NAMES
 from pneumoscope.evaluation.intervals import Interval
 from pneumoscope.evaluation.operating_point import OperatingPoint, outcome
 from pneumoscope.evaluation.predictions import Predictions
@@ -33,6 +35,19 @@ class Moved:
     ppv: Entry
     npv: Entry
     of_thousand: Mapping[str, float]
+
+
+def point_name(name: str, language: Language) -> str:
+    """An operating point's name for people.
+
+    >>> point_name("sensitivity >= 0.95", "fr") == "Sensibilité ≥ 0,95"
+    True
+    """
+    rate, _, value = name.partition(" >= ")
+    text = POINT_NAMES.get(rate)
+    if text is None:
+        return name
+    return spoken(text, language, value=decimal(float(value), language, digits=2) if value else "")
 
 
 def moved(predictions: Predictions, label: str, threshold: float, prevalence: float) -> Moved:

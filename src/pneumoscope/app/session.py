@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from threading import Lock
 
@@ -10,6 +11,7 @@ import streamlit as st
 
 from pneumoscope.app import html
 from pneumoscope.app.data import Audit, Run, find_runs, read_audit
+from pneumoscope.app.french import in_french
 from pneumoscope.app.language import Language, Text, chosen, spoken
 from pneumoscope.app.pictures import drawing, themed
 from pneumoscope.app.settings import Settings
@@ -33,6 +35,20 @@ def language() -> Language:
 def say(text: Text, **values: object) -> str:
     """The text in the page's language."""
     return spoken(text, language(), **values)
+
+
+def recorded(english: object, said: object, french: Mapping[str, str]) -> str:
+    """A record's sentence as HTML: in English its own, elsewhere from its keys.
+
+    A record without keys, as older versions wrote it, is shown in English and marked so.
+
+    Args:
+        english: As recorded.
+        said: Its keys and values.
+        french: By key.
+    """
+    told = in_french(said, french) if language() == "fr" else None
+    return html.english(str(english or "")) if told is None else escape(told)
 
 
 def theme() -> Theme:
@@ -119,8 +135,6 @@ def tell(text: Text, title: Text | None = None, *, colour: str = "accent") -> No
 
 def lead(text: Text, **values: object) -> None:
     """The first sentence of a page."""
-    from html import escape
-
     show(f'<p class="lead">{escape(say(text, **values))}</p>')
 
 

@@ -15,7 +15,7 @@ from pneumoscope.app.answer import COLOURS, OUTCOME_COLOURS, told
 from pneumoscope.app.examine import EXAMPLES, Examined, examine, example, key_of
 from pneumoscope.app.language import decimal, known, percent
 from pneumoscope.app.launch import MOST_MEGABYTES
-from pneumoscope.app.pages.evaluation import point_name
+from pneumoscope.app.operating import point_name
 from pneumoscope.app.summary import summary
 from pneumoscope.app.viewer import show_viewer
 from pneumoscope.app.words import common
@@ -185,7 +185,7 @@ def _probabilities(prediction: Prediction) -> None:
     for point in prediction.points:
         if point.threshold <= 1:
             at = decimal(point.threshold, language)
-            name = point_name(point.name)
+            name = point_name(point.name, language)
             key = session.say(words.POINT_AT, name=name, label=point.label, threshold=at)
             facts[key] = session.say(words.SIDES["yes" if point.positive else "no"])
     session.show(html.bars(shares, chosen=best), html.facts(facts))

@@ -84,6 +84,8 @@ PROBABILITY_ONLY = Text(
     "Calibrated probability {probability}.", "Probabilité calibrée {probability}."
 )
 REASON = Text("Because: {reason}.", "Parce que : {reason}.")
+REASON_OF = Text("It {reason}.", "Ce cliché {reason}.")
+REASON_IN_ENGLISH = Text("Because: {reason}.", "Raison, en anglais : {reason}.")
 PROBABILITIES = Text("Calibrated probabilities", "Probabilités calibrées")
 LABEL_SET = Text("Cannot be excluded", "Ne peut être exclu")
 NOTHING = Text("no label", "aucune étiquette")

@@ -171,8 +171,9 @@ def _promise(point: Content, rate: str, both: tuple[Estimate, Estimate], loss: E
     if loss.low > PROMISE_BROKEN:
         colour = "red"
     told = said(
-        "points.promise", label=str(label), point=name, rate=rate, promised=promised, seen=seen
-    )
+        "points.promise", label=str(label), point=str(point.get("name") or point.get("rule")), rate=rate,
+        promised=promised, seen=seen,
+    )  # fmt: skip
     return Finding(
         colour,
         f"{rate} {three(promised.value)} promised, {three(seen.value)} seen",

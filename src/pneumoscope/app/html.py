@@ -37,9 +37,19 @@ def chip(text: str, colour: str = "plain") -> str:
     return f'<span class="chip {escape(colour)}">{escape(text)}</span>'
 
 
-def notice(title: str, text: str = "", colour: str = "plain", *, loud: bool = False) -> str:
-    """What is most worth saying, in a box; a title alone is set as text unless it is loud."""
-    body = f"<p>{escape(text)}</p>" if text else ""
+def notice(
+    title: str, text: str = "", colour: str = "plain", *, loud: bool = False, recorded: bool = False
+) -> str:
+    """What is most worth saying, in a box; a title alone is set as text unless it is loud.
+
+    Args:
+        title: In the page's words.
+        text: Below it.
+        colour: Of the box.
+        loud: Whether a title alone is set as a title.
+        recorded: Whether the text is the program's own, in English.
+    """
+    body = f"<p>{english(text) if recorded else escape(text)}</p>" if text else ""
     kind = colour if text or loud else f"{colour} quiet"
     return f'<div class="notice {escape(kind)}"><b>{escape(title)}</b>{body}</div>'
 

@@ -15,6 +15,11 @@ from pneumoscope.evaluation.resampling import Rate, finite
 
 Entry = Mapping[str, object]
 
+THRESHOLDS = tuple(round(step * 0.005, 3) for step in range(201))
+"""What the slider of thresholds can show."""
+PREVALENCES = tuple(round(step * 0.001, 3) for step in range(1, 1000))
+"""What that of prevalences can; at 0 or 1 there would be nothing to tell apart."""
+
 
 @dataclass(frozen=True)
 class Moved:

@@ -20,6 +20,7 @@ from pneumoscope.app.words import figures as figure_words
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.reporting.canvas import NamedFigure
 from pneumoscope.reporting.rendering import to_svg
+from pneumoscope.workflows.similar import Memory, open_memory
 
 LANGUAGE, SETTINGS, PAGES, QUERY = "language", "settings", "pages", "lang"
 _DRAWING = Lock()
@@ -86,6 +87,13 @@ def runs() -> list[Run]:
         return []
     found = predictor()
     return _runs(named, None if found is None else found.model_id)
+
+
+def memory() -> Memory | None:
+    """The training images that the bundle remembers; None where they are not at hand."""
+    found = predictor()
+    run = next((one for one in runs() if one.role == "champion"), None)
+    return None if found is None or run is None else _memory(str(run.folder), found)
 
 
 def audit() -> Audit | None:
@@ -160,6 +168,13 @@ def _predictor(path: str, changed: float) -> Predictor:
 @st.cache_resource(show_spinner=False, ttl=10, max_entries=4)
 def _runs(folder: str, champion: str | None) -> list[Run]:
     return find_runs(Path(folder), champion=champion)
+
+
+@st.cache_resource(
+    show_spinner=False, max_entries=2, hash_funcs={Predictor: lambda found: found.model_id}
+)
+def _memory(folder: str, found: Predictor) -> Memory | None:
+    return open_memory(found, Path(folder))
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)

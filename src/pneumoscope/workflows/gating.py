@@ -47,7 +47,7 @@ def with_gate(
     bundle = bundle.revised(gate=settings.model_dump(mode="json"))
     predictor = Predictor(bundle.with_file(GATE, packaged_gate()))
     gate, pixels = _gate_of(predictor), prepared.pixels
-    training = _remembered(prepared.catalogue, recipe)
+    training = remembered(prepared.catalogue, recipe)
     seen = _answer(predictor, pixels, training, reporter, "Remembering")
     # Nothing was fitted to validation images: with them the quantile is half as uncertain.
     validation = usable(prepared.catalogue).filter(pl.col("split") == "validation")
@@ -122,8 +122,11 @@ def _settings(recipe: Recipe) -> GateSettings:
     )
 
 
-def _remembered(catalogue: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """Training images, at most as many as asked for, always the same ones, by id."""
+def remembered(catalogue: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Training images, at most as many as asked for, always the same ones, by id.
+
+    Their order is that of what the bundle's gate knows.
+    """
     rows = usable(catalogue).filter(pl.col("split") == "train")
     chosen = sorted(rows["image_id"], key=lambda name: unit_hash(recipe.seed, "gate", name))
     kept = chosen[: recipe.gate.images]

@@ -14,7 +14,7 @@ from pneumoscope.app.data import Run, label_of_interest
 from pneumoscope.app.figures import entry_tile
 from pneumoscope.app.gallery import mistakes
 from pneumoscope.app.language import decimal, known, percent
-from pneumoscope.app.operating import Moved, moved, point_name, point_value
+from pneumoscope.app.operating import PREVALENCES, THRESHOLDS, Moved, moved, point_name, point_value
 from pneumoscope.app.pictures import drawing
 from pneumoscope.app.spread import spread_svg
 from pneumoscope.app.theme import COLOURS
@@ -87,20 +87,23 @@ def _sliders(run: Run, predictions: Predictions, label: str) -> Moved:
     if key not in st.session_state:
         first = next(iter(points.values()), {"threshold": 0.5})
         st.session_state[key] = point_value(first["threshold"])
+    share = float((predictions.truth == predictions.labels.index(label)).mean())
+    at, language = f"prevalence-{run.name}-{label}", session.language()
+    st.session_state.setdefault(at, min(PREVALENCES, key=lambda one: abs(one - share)))
     if points:
         _presets({name: point["threshold"] for name, point in points.items()}, key)
     left, right = st.columns(2, gap="large")
     with left:
-        threshold = st.slider(
-            session.say(words.THRESHOLD, label=label), 0.0, 1.0, step=0.005, format="%.3f", key=key
-        )
-    share = float((predictions.truth == predictions.labels.index(label)).mean())
-    with right:
-        prevalence = st.slider(
-            session.say(words.PREVALENCE, label=label), 0.1, 99.9, value=round(100 * share, 1),
-            step=0.1, format="%.1f %%", key=f"prevalence-{run.name}-{label}",
+        threshold = st.select_slider(
+            session.say(words.THRESHOLD, label=label), THRESHOLDS, key=key,
+            format_func=lambda value: decimal(value, language),
         )  # fmt: skip
-    return moved(predictions, label, threshold, prevalence / 100)
+    with right:
+        prevalence = st.select_slider(
+            session.say(words.PREVALENCE, label=label), PREVALENCES, key=at,
+            format_func=lambda value: percent(value, language, digits=1),
+        )  # fmt: skip
+    return moved(predictions, label, threshold, prevalence)
 
 
 def _presets(thresholds: dict[str, float], key: str) -> None:

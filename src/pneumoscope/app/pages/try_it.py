@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
@@ -13,6 +14,7 @@ import streamlit as st
 from pneumoscope.app import html, session
 from pneumoscope.app.answer import COLOURS, OUTCOME_COLOURS, told
 from pneumoscope.app.examine import EXAMPLES, Examined, examine, example, key_of
+from pneumoscope.app.gallery import radiograph_picture
 from pneumoscope.app.language import decimal, known, percent
 from pneumoscope.app.launch import MOST_MEGABYTES
 from pneumoscope.app.operating import point_name
@@ -103,7 +105,7 @@ def _answered(found: Predictor, one: Given) -> Examined:
     with st.status(session.say(words.WORKING, name=one.name), expanded=False) as status:
         if key not in kept:
             kept[key] = examine(
-                found, one.content, one.name,
+                found, one.content, one.name, memory=session.memory(),
                 told=lambda step: status.update(label=session.say(words.STEPS[step])),
             )  # fmt: skip
             while len(kept) > _KEPT:
@@ -146,6 +148,33 @@ def _result(found: Predictor, one: Examined) -> None:
             show_viewer(one, session.language())
             facts = session.say(words.STORED, **one.facts)
             session.show(f'<p class="aside">{escape(one.name)}. {escape(facts)}</p>')
+    if one.prediction.probabilities:
+        _similar(one)
+
+
+def _similar(one: Examined) -> None:
+    """The training images most like it, by label and distance alone: patients are not named."""
+    st.subheader(session.say(words.SIMILAR), anchor=False)
+    if not one.similar:
+        session.show(f'<p class="aside">{escape(session.say(words.NOT_AT_HAND))}</p>')
+        return
+    language = session.language()
+    if one.similar[0].same:
+        session.tell(words.TRAINED_ON, colour="amber")
+    session.show(f'<p class="aside">{escape(session.say(words.SIMILAR_LEAD))}</p>')
+    parts = []
+    for image in one.similar:
+        source = _picture(str(image.path))
+        if source is not None:
+            far = decimal(image.distance, language, digits=1)
+            text = session.say(words.SIMILAR_ONE, label=image.label, distance=far)
+            parts.append(html.picture(source, text, text))
+    session.show(html.together(parts, least="11rem", close=True))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _picture(path: str) -> str | None:
+    return radiograph_picture(Path(path))
 
 
 def _said(found: Predictor, prediction: Prediction) -> None:

@@ -96,6 +96,24 @@ STORED = Text(
     "{width} × {height} pixels, {bits} bits, {format}",
     "{width} × {height} pixels, {bits} bits, {format}",
 )
+SIMILAR = Text("Similar training images", "Images d’entraînement semblables")
+SIMILAR_LEAD = Text(
+    "The nearest of those the model learnt from, as its gate sees them; at distance 0 it is the "
+    "same image.",
+    "Les plus proches de celles que le modèle a apprises, telles que son filtre les voit ; à "
+    "distance 0, c’est la même image.",
+)
+SIMILAR_ONE = Text("{label}, distance {distance}", "{label}, distance {distance}")
+TRAINED_ON = Text(
+    "The model was trained on this image, or on a copy of it: its answer proves nothing.",
+    "Le modèle a été entraîné sur cette image ou une copie : sa réponse ne prouve rien.",
+)
+NOT_AT_HAND = Text(
+    "Not at hand: they are shown where the app is given this model’s run with --runs, and the "
+    "training images are still on this machine.",
+    "Non disponibles : elles s’affichent quand l’application reçoit l’exécution de ce modèle avec "
+    "--runs et que les images d’entraînement sont encore sur cette machine.",
+)
 TAKE = Text("Take it along", "Emporter le résultat")
 PDF = Text("One-page PDF", "PDF d’une page")
 PNG = Text("PNG", "PNG")

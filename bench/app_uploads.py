@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from app_driver import dicom, jpeg, photograph
 from PIL import Image
 
+from app_driver import dicom, jpeg, photograph
 from pneumoscope.app.language import Language, spoken
 from pneumoscope.app.pictures import png
 from pneumoscope.app.words import common

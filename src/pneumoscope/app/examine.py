@@ -72,7 +72,9 @@ def examine(
     prediction = predictor.answer([reading])[0]
     told("draw")
     answered = reading.seen is not None and bool(prediction.probabilities)
-    outputs = predictor.infer(reading.seen.canvas[None, None]) if answered and reading.seen else None
+    outputs = (
+        predictor.infer(reading.seen.canvas[None, None]) if answered and reading.seen else None
+    )
     return Examined(
         key=key_of(content, predictor),
         name=name,

@@ -105,8 +105,7 @@ ISSUES = {
     "shortcuts.tried_one": "{cue} {auc:2}.",
     "label_source.predictable": "La provenance est presque parfaitement prévisible par l’étiquette "
     "(AUC {auc:2}, V de Cramér {tie:2}).",
-    "label_source.tied": "La provenance est liée à l’étiquette (AUC {auc:2}, V de Cramér "
-    "{tie:2}).",
+    "label_source.tied": "La provenance est liée à l’étiquette (AUC {auc:2}, V de Cramér {tie:2}).",
     "label_source.shared": "« {label} » : {share:%} se trouvent aussi dans un autre jeu de "
     "données.",
     "label_source.borrowed": "Un modèle peut gagner en distinguant les provenances au lieu de la "

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import polars as pl
 
 from pneumoscope.core.said import Said
-
 from pneumoscope.data.audit.data import AuditData
 from pneumoscope.data.audit.issues import (
     Fact,
@@ -154,7 +153,9 @@ def borrowed_labels(data: AuditData) -> list[Issue]:
     return issues
 
 
-def _borrowed(name: str, *, auc: float, tie: float, shares: Mapping[str, float]) -> tuple[Said, ...]:
+def _borrowed(
+    name: str, *, auc: float, tie: float, shares: Mapping[str, float]
+) -> tuple[Said, ...]:
     return (
         *of_set(name),
         said(f"label_source.{'predictable' if auc > 0.95 else 'tied'}", auc=auc, tie=tie),

@@ -59,7 +59,7 @@ def uploads() -> list[Upload]:
     chest = draw_phantom(seed=23, label="PNEUMONIA", size=1024)
     whole: dict[Language, str] = {"en": "", "fr": ""}
     cut: dict[Language, str] = {"en": "ends too early", "fr": "le fichier est tronqué"}
-    large: dict[Language, str] = {"en": "20000 x 10000 pixels", "fr": "20000 × 10000 pixels"}
+    large: dict[Language, str] = {"en": "20000 x 10000 pixels", "fr": "20000 \u00d7 10000 pixels"}
     other: dict[Language, str] = {"en": _MODALITY["en"], "fr": _MODALITY["fr"]}
     drawn = [
         Upload("chest.jpg", jpeg(chest), ANSWERED, whole),
@@ -146,4 +146,4 @@ def png_troubles(content: bytes) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\s’']+", "", text)
+    return re.sub(r"[\s\u2019']+", "", text)

@@ -1,9 +1,9 @@
 """Walks the whole app in a browser, in both languages, themes and sizes, and keeps pictures of it.
 
 Makes its own phantoms, run and audit unless given some, so every picture is of drawn data. Uploads
-good and bad files (see `app_uploads.py`) and checks what each is told, moves every slider, and opens
-the files to take along, in both languages. Reports console errors, requests that leave the machine,
-exception boxes, text that overflows, what axe-core finds, and how long an upload takes.
+good and bad files (see `app_uploads.py`) and checks what each is told, moves every slider, and
+opens the files to take along, in both languages. Reports console errors, requests that leave the
+machine, exception boxes, text that overflows, what axe-core finds, and how long an upload takes.
 
     make screenshots
     python bench/app_walk.py --bundle B --runs R --audit A --output FOLDER

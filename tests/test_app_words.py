@@ -52,10 +52,8 @@ def named(table: str) -> dict[str, object]:
             if name.isupper() and not name.startswith("_")}  # fmt: skip
 
 
-def gaps(text: str) -> list[str]:
-    return sorted(
-        name or "" for _, name, _, _ in string.Formatter().parse(text) if name is not None
-    )
+def gaps(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
 FRENCH = ("findings", "issues", "named", "reasons")
@@ -89,17 +87,17 @@ def test_every_text_is_used(table: str) -> None:
 def test_what_records_say_by_key_is_there_in_french(keys: Keys, table: dict[str, str]) -> None:
     assert set(table) == set(keys)
     for key, french in table.items():
-        assert set(gaps(french)) <= set(keys[key]), key
+        assert gaps(french) <= set(keys[key]), key
         assert "'" not in french, key
         assert re.search(r"[.:]$", french) or key.startswith("limit."), key
 
 
 def test_every_finding_is_told_in_french_with_its_numbers() -> None:
-    numbers: dict[str, Value] = {"value": 0.9, "low": 0.8512, "high": None}
+    numbers: dict[str, float | None] = {"value": 0.9, "low": 0.8512, "high": None}
     values: dict[str, Value] = {
         "auc": {**numbers, "high": 0.95}, "tests": ["lungs removed", "lungs only"], "rates": 1,
-        "images": 12345, "share": 0.004, "label": "X", "tie": None, "error": {**numbers, "low": None},
-            "point": "sensitivity >= 0.95",
+        "images": 12345, "share": 0.004, "label": "X", "tie": None,
+        "error": {**numbers, "low": None}, "point": "sensitivity >= 0.95",
     }  # fmt: skip
     for table, keys in ((FINDINGS, VERDICT_KEYS), (ISSUES, AUDIT_KEYS)):
         for key, names in keys.items():
@@ -111,7 +109,7 @@ def test_every_finding_is_told_in_french_with_its_numbers() -> None:
                                                              "values": values}]  # fmt: skip
     told = in_french(said, FINDINGS)
     assert told is not None
-    assert told.startswith("L’AUC est de 0,900 (0,851 à 0,950). Ce n’est pas isolé")
+    assert told.startswith("L\u2019AUC est de 0,900 (0,851 à 0,950). Ce n\u2019est pas isolé")
     assert told.endswith("voir aussi poumons retirés et poumons seuls.")
 
 
@@ -129,43 +127,42 @@ def test_names_in_gaps_are_those_of_the_program() -> None:
     assert set(NAMED["cue"]) == {*CUES, "all of them"}
 
 
-def messages(file: Path) -> Iterator[str]:
+class Messages:
     """Examples of what a module raises as RadiographError, its gaps filled."""
-    module = ast.parse(file.read_text(encoding="utf8"))
-    assigned = [node for node in ast.walk(module) if isinstance(node, ast.Assign)]
 
-    def last(name: ast.Name) -> ast.expr | None:
-        """What was given that name just before."""
-        above = [one for one in assigned if one.lineno < name.lineno
-                 and ast.unparse(one.targets[0]) == name.id]  # fmt: skip
-        return max(above, key=lambda one: one.lineno).value if above else None
+    def __init__(self, file: Path) -> None:
+        self.nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf8"))))
 
-    def example(node: ast.expr) -> str:
+    def __iter__(self) -> Iterator[str]:
+        for node in self.nodes:
+            raised = node.exc if isinstance(node, ast.Raise) else None
+            if isinstance(raised, ast.Call) and ast.unparse(raised.func) == "RadiographError":
+                yield self.example(raised.args[0])
+            if isinstance(node, ast.FunctionDef) and node.name == "_reason":
+                returned = (one for one in ast.walk(node) if isinstance(one, ast.Return))
+                yield from (self.example(one.value) for one in returned if one.value)
+
+    def example(self, node: ast.expr) -> str:
+        """The text of a literal, a digit for what is not known before it runs."""
         if isinstance(node, ast.IfExp):
-            return example(node.body)
-        if isinstance(node, ast.Constant):
-            return str(node.value)
+            return self.example(node.body)
         if isinstance(node, ast.JoinedStr):
-            return "".join(map(example, node.values))
+            return "".join(map(self.example, node.values))
         if isinstance(node, ast.FormattedValue):
-            inner = node.value
-            known = last(inner) if isinstance(inner, ast.Name) else None
-            plain = isinstance(known, ast.JoinedStr | ast.Constant | ast.IfExp)
-            return example(known) if known is not None and plain else "7"
-        return ""
+            given = self.assigned(node.value) if isinstance(node.value, ast.Name) else None
+            plain = isinstance(given, ast.JoinedStr | ast.Constant | ast.IfExp)
+            return self.example(given) if given is not None and plain else "7"
+        return str(node.value) if isinstance(node, ast.Constant) else ""
 
-    for node in ast.walk(module):
-        raised = node.exc if isinstance(node, ast.Raise) else None
-        if isinstance(raised, ast.Call) and ast.unparse(raised.func) == "RadiographError":
-            yield example(raised.args[0])
-    for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef) and node.name == "_reason":
-            yield from (example(one.value) for one in ast.walk(node)
-                        if isinstance(one, ast.Return) and one.value)  # fmt: skip
+    def assigned(self, name: ast.Name) -> ast.expr | None:
+        """What was given that name just before."""
+        above = [one for one in self.nodes if isinstance(one, ast.Assign)
+                 and one.lineno < name.lineno and ast.unparse(one.targets[0]) == name.id]  # fmt: skip
+        return max(above, key=lambda one: one.lineno).value if above else None
 
 
 def test_whatever_keeps_a_file_from_being_read_is_told_in_french() -> None:
-    found = {text for file in (APP.parent / "imaging").glob("*.py") for text in messages(file)}
+    found = {text for file in (APP.parent / "imaging").glob("*.py") for text in Messages(file)}
     assert len(found) > 50
     assert not [text for text in found if text and reason_in(text, "fr") is None]
 
@@ -217,3 +214,6 @@ def test_numbers_are_written_as_the_language_does() -> None:
     )
     assert interval({"low": None, "high": 1.0}, "en") == ""
     assert spoken(Text("a {n}", "b {n}"), chosen("fr"), n=1) == "b 1"
+    agreeing = Text("{n:thing|things}", "{n:chose|choses}")
+    assert [spoken(agreeing, "en", n=n) for n in (0, 1, 2)] == ["things", "thing", "things"]
+    assert [spoken(agreeing, "fr", n=n) for n in (0, 1, 2)] == ["chose", "chose", "choses"]

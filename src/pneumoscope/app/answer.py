@@ -84,4 +84,4 @@ def _stage(name: str, stage: GateStage, language: Language) -> Stage:
         score = percent(stage.score, language) if share else decimal(stage.score, language)
         text = spoken(words.PASSED[name], language, score=score)
     outcome = spoken(words.OUTCOMES[stage.outcome], language)
-    return Stage(spoken(words.STAGES[name], language), outcome, text)
+    return Stage(spoken(words.STAGES[name], language), outcome, text[:1].upper() + text[1:])

@@ -50,13 +50,9 @@ def key_of(content: bytes, predictor: Predictor) -> str:
 
 
 def examine(
-    predictor: Predictor,
-    content: bytes,
-    name: str,
-    *,
-    memory: Memory | None = None,
+    predictor: Predictor, content: bytes, name: str, *, memory: Memory | None = None,
     told: Callable[[str], None] = lambda _: None,
-) -> Examined:
+) -> Examined:  # fmt: skip
     """What the bundle makes of a file's content.
 
     Args:
@@ -71,10 +67,7 @@ def examine(
     told("answer")
     prediction = predictor.answer([reading])[0]
     told("draw")
-    answered = reading.seen is not None and bool(prediction.probabilities)
-    outputs = (
-        predictor.infer(reading.seen.canvas[None, None]) if answered and reading.seen else None
-    )
+    outputs = _outputs(predictor, reading) if prediction.probabilities else None
     return Examined(
         key=key_of(content, predictor),
         name=name,
@@ -94,10 +87,15 @@ def example(label: str) -> bytes:
     return png(draw_phantom(seed=EXAMPLES[label], label=label, size=_PHANTOM_SIDE))
 
 
+def _outputs(predictor: Predictor, reading: Reading) -> Outputs | None:
+    """Asked for again: an answer keeps one map only, and no embedding."""
+    return None if reading.seen is None else predictor.infer(reading.seen.canvas[None, None])
+
+
 def _maps(
     predictor: Predictor, reading: Reading, outputs: Outputs | None
 ) -> dict[str, NDArray[np.float32]]:
-    """Asked for again with all labels: an answer keeps one map only."""
+    """Of every label."""
     if reading.seen is None or outputs is None:
         return {}
     geometry = reading.seen.geometry

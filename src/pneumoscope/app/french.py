@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from string import Formatter
 from typing import Any
 
-from pneumoscope.app.language import decimal, percent, spaced, whole
+from pneumoscope.app.language import Filled, decimal, percent, spaced, whole
 from pneumoscope.app.operating import point_name
 from pneumoscope.app.words.named import NAMED
 
@@ -34,8 +33,8 @@ def in_french(said: object, table: Mapping[str, str]) -> str | None:
     return " ".join(sentences)
 
 
-class _French(Formatter):
-    """Fills gaps: names in French, numbers with a decimal comma, words that agree with them."""
+class _French(Filled):
+    """Fills gaps with names in French and numbers with a decimal comma."""
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         found = super().get_value(key, args, kwargs)
@@ -48,14 +47,13 @@ class _French(Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if "|" in format_spec:
-            one, many = format_spec.split("|")
-            return many if value >= 2 else one
+            return super().format_field(value, format_spec)
         if format_spec == "%":
             return _share(value)
         return _shown(value, int(format_spec or _DIGITS))
 
 
-_FRENCH = _French()
+_FRENCH = _French("fr")
 
 
 def _shown(value: object, digits: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from string import Formatter
+from typing import Any, Literal, NamedTuple, get_args
 
 from pneumoscope.reporting.words import number
 
@@ -15,7 +16,7 @@ _WIDE, _NARROW = re.compile(r" (?=[:»])|(?<=«) "), re.compile(r" (?=[;?!%])")
 
 
 class Text(NamedTuple):
-    """A text in every language; `{name}` is filled in when it is said."""
+    """A text in every language; `{name}` is filled in, `{name:one|many}` agrees with its number."""
 
     en: str
     fr: str
@@ -28,7 +29,23 @@ def spoken(text: Text, language: Language, **values: object) -> str:
     '3 clichés'
     """
     found: str = text.en if language == "en" else spaced(text.fr)
-    return found.format(**values) if values else found
+    return Filled(language).format(found, **values) if values else found
+
+
+class Filled(Formatter):
+    """Fills the gaps of a text as a language does."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """What stands in a gap; with `one|many` the word that agrees with the number."""
+        if "|" not in format_spec:
+            return str(super().format_field(value, format_spec))
+        one, many = format_spec.split("|")
+        # In French, nothing and less than two are one.
+        single = abs(value) < 2 if self.language == "fr" else value == 1
+        return one if single else many
 
 
 def spaced(french: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Value: TypeAlias = "float | int | str | None | list[str] | dict[str, float | None]"
+Value: TypeAlias = "float | int | str | list[str] | dict[str, float | None] | None"
 """A number, a name, several names, or an estimate as `{"value": x, "low": x, "high": x}`."""
 
 Keys: TypeAlias = Mapping[str, Sequence[str]]

@@ -70,7 +70,7 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
     session.show(
         html.tiles(entry_tile(session.say(t), entry, level, language) for t, entry in named)
     )
-    told = {name: decimal(value, language, digits=0) for name, value in found.of_thousand.items()}
+    told = {name: round(value) for name, value in found.of_thousand.items()}
     session.show(
         f'<p class="aside">{escape(session.say(words.OF_THOUSAND, label=label, **told))}</p>'
     )
@@ -124,6 +124,7 @@ def _spread(predictions: Predictions, label: str, threshold: float) -> None:
     svg = spread_svg(
         positive, scores, threshold=threshold, colours=COLOURS[session.theme()],
         names=(session.say(words.WITH, label=label), session.say(words.WITHOUT)),
+        point="," if session.language() == "fr" else ".",
     )  # fmt: skip
     session.show(html.figure(drawing(svg), alt, session.say(words.SPREAD), wide=True))
 

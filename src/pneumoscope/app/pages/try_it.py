@@ -68,12 +68,13 @@ def _given() -> list[Given]:
             key="try-files",
         )
     with right:
-        session.show(f'<p class="label">{escape(session.say(words.EXAMPLES))}</p>')
-        with st.container(horizontal=True):
-            for label in EXAMPLES:
-                name = session.say(words.EXAMPLE, label=label)
-                st.button(name, on_click=_take, args=(label,), key=f"try-{label}")
-        session.show(f'<p class="aside">{escape(session.say(words.PHANTOM_NOTE))}</p>')
+        with st.container(gap="xsmall"):
+            session.show(f'<p class="label">{escape(session.say(words.EXAMPLES))}</p>')
+            with st.container(horizontal=True):
+                for label in EXAMPLES:
+                    name = session.say(words.EXAMPLE, label=label)
+                    st.button(name, on_click=_take, args=(label,), key=f"try-{label}")
+            session.show(f'<p class="aside">{escape(session.say(words.PHANTOM_NOTE))}</p>')
         phantom: str | None = st.session_state.get(_EXAMPLE)
         if phantom and files:
             st.button(session.say(words.CLEAR), on_click=_take, args=(None,), type="tertiary")

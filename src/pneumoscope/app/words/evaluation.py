@@ -35,8 +35,8 @@ NPV = Text("NPV, negative predictive value", "VPN, valeur prédictive négative"
 OF_THOUSAND = Text(
     "Of 1000 such images, {positive} would be called positive, {right} of them rightly; "
     "{missed} with {label} would be missed.",
-    "Sur 1000 clichés de ce type, {positive} seraient dits positifs, dont {right} à raison ; "
-    "{missed} avec {label} seraient manqués.",
+    "Sur 1000 clichés de ce type, {positive} {positive:serait dit positif|seraient dits positifs}, "
+    "dont {right} à raison ; {missed} avec {label} {missed:serait manqué|seraient manqués}.",
 )
 SPREAD = Text("Probabilities by true label", "Probabilités selon la vraie étiquette")
 SPREAD_ALT = Text(

@@ -129,6 +129,6 @@ def _split_issue(name: str, split: str, numbers: dict[str, int]) -> list[Issue]:
         f"'{least}': figures measured on it mean nothing. Draw the split again."
     )
     title = "Split too small"
-    told = said("split_labels.small", split=split, label=least, images=numbers[least])
-    both = (*of_set(name), told)
+    small = said("split_labels.small", split=split, label=least, images=numbers[least])
+    both = (*of_set(name), small)
     return [Issue("split_labels", "warning", title, sentence(message), (), facts, both)]

@@ -147,8 +147,7 @@ def borrowed_labels(data: AuditData) -> list[Issue]:
         severity: Severity = "error" if auc > 0.8 else "warning"
         title = f"Labels of {name} come from different sources"
         paths = shared.filter("borrowed")["path"]
-        told = _borrowed(name, auc=auc, tie=tie, shares=shares)
-        listed = sorted_paths(paths)
+        listed, told = sorted_paths(paths), _borrowed(name, auc=auc, tie=tie, shares=shares)
         issues.append(Issue("label_source", severity, title, message, listed, facts, told))
     return issues
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -69,7 +71,9 @@ def rotated(data: AuditData) -> list[Issue]:
     lowest = np.argmin(list(table.values()), axis=0)
     rows = _flagged(pictures, np.min(list(table.values()), axis=0), _TURNED, trust=False)
     how = dict(zip(pictures["path"].to_list(), lowest.tolist(), strict=True))
-    facts = {name: sum(names[how[path]] == name for path in rows["path"]) for name in names}
+    facts: dict[str, Any] = {
+        name: sum(names[how[path]] == name for path in rows["path"]) for name in names
+    }
     return issues + found(
         "rotated",
         "warning",

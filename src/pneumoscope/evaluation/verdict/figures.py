@@ -157,23 +157,10 @@ def _promises(assessment: Content) -> Iterator[Finding]:
 
 def _promise(point: Content, rate: str, both: tuple[Estimate, Estimate], loss: Estimate) -> Finding:
     promised, seen = both
-    name = str(point.get("name") or point.get("rule")).replace(">=", "\u2265")
-    label = point.get("label")
-    colour = graded(loss.high, green=PROMISE_MARGIN, red=math.inf)
-    ending = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
-    also = said("points.kept", margin=PROMISE_MARGIN)
-    if colour != "green":
-        ending = f"so a loss of {three(loss.high)} is not excluded; more images would tell"
-        also = said("points.open", loss=loss.high)
-    if loss.low > 0:
-        colour, ending = "amber", f"surely less, by {three(loss.low)} or more"
-        also = said("points.less", loss=loss.low)
-    if loss.low > PROMISE_BROKEN:
-        colour = "red"
-    told = said(
-        "points.promise", label=str(label), point=str(point.get("name") or point.get("rule")), rate=rate,
-        promised=promised, seen=seen,
-    )  # fmt: skip
+    named = str(point.get("name") or point.get("rule"))
+    name, label = named.replace(">=", "\u2265"), str(point.get("label"))
+    colour, ending, also = _graded_loss(loss)
+    values = {"label": label, "point": named, "rate": rate}
     return Finding(
         colour,
         f"{rate} {three(promised.value)} promised, {three(seen.value)} seen",
@@ -181,9 +168,22 @@ def _promise(point: Content, rate: str, both: tuple[Estimate, Estimate], loss: E
         f"{PROMISE_BROKEN:.2f} is sure",
         f"For {label}, the operating point \u201c{name}\u201d promised a {rate} of {promised} and "
         f"gave {seen}, {ending}.",
-        (told, also),
+        (said("points.promise", **values, promised=promised, seen=seen), also),
         said("limit.points", green=PROMISE_MARGIN, red=PROMISE_BROKEN),
     )
+
+
+def _graded_loss(loss: Estimate) -> tuple[Colour, str, Said]:
+    """The colour of a loss against what was promised, and why."""
+    if loss.low > 0:
+        words = f"surely less, by {three(loss.low)} or more"
+        colour: Colour = "red" if loss.low > PROMISE_BROKEN else "amber"
+        return colour, words, said("points.less", loss=loss.low)
+    if graded(loss.high, green=PROMISE_MARGIN, red=math.inf) != "green":
+        words = f"so a loss of {three(loss.high)} is not excluded; more images would tell"
+        return "amber", words, said("points.open", loss=loss.high)
+    words = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
+    return "green", words, said("points.kept", margin=PROMISE_MARGIN)
 
 
 def shift(metrics: Content, assessment: Content) -> Finding:
@@ -218,9 +218,8 @@ def shift(metrics: Content, assessment: Content) -> Finding:
         f"{compared} (p\u00a0=\u00a0{three(p_value)}): the images are not exchangeable with it, so "
         f"thresholds and label sets lose their guarantee; {ending}."
     )
-    colour: Colour = "red" if large else "amber"
-    told_also = (told, said("shift.large" if large else "shift.small"))
-    return Finding(colour, value, limit, sentence, told_also, bound)
+    also = said("shift.large" if large else "shift.small")
+    return Finding("red" if large else "amber", value, limit, sentence, (told, also), bound)
 
 
 def sample_size(metrics: Content, assessment: Content) -> Finding:
@@ -234,11 +233,10 @@ def sample_size(metrics: Content, assessment: Content) -> Finding:
     width = area.high - area.low if area else float("inf")
     colour = graded(n_patients, green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, rising=False)
     counted = f"The rarest label, {label}, has {n_images} images of {n_patients} patients"
-    precise = (
-        f"the interval of the AUC is {three(width)} wide"
-        if width < 1
-        else "the AUC has no interval"
-    )
+    precise, also = "the AUC has no interval", said("size.no_interval")
+    if width < 1:
+        precise = f"the interval of the AUC is {three(width)} wide"
+        also = said("size.interval", width=width)
     if colour == "green" and width > AUC_WIDTH:
         colour = "amber"
     ending = {
@@ -254,7 +252,7 @@ def sample_size(metrics: Content, assessment: Content) -> Finding:
         f"{counted}, and {precise}: {ending}.",
         (
             said("size.counted", label=label, images=n_images, patients=n_patients),
-            said("size.interval", width=width) if width < 1 else said("size.no_interval"),
+            also,
             said(f"size.{colour}"),
         ),
         said("limit.size", green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, width=AUC_WIDTH),

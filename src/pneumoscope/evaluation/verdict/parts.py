@@ -71,11 +71,14 @@ class Estimate:
 
 def said(key: str, **values: Value | Estimate) -> Said:
     """One of the sentences of `keys.KEYS`, with what stands in its gaps."""
-    plain = {
-        name: value.to_json() if isinstance(value, Estimate) else value
-        for name, value in values.items()
-    }
-    return checked(KEYS, key, plain)
+    return checked(KEYS, key, {name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: Value | Estimate) -> Value:
+    """As JSON takes it: an end without bound is None."""
+    if isinstance(value, Estimate):
+        return value.to_json()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def estimate(entry: object) -> Estimate | None:

@@ -145,7 +145,9 @@ def _result(found: Predictor, one: Examined) -> None:
         _downloads(found, one)
     with right:
         if one.picture is not None:
-            st.subheader(session.say(words.RADIOGRAPH), anchor=False)
+            # What the gate turns away may be anything.
+            title = words.RADIOGRAPH if one.maps else words.IMAGE
+            st.subheader(session.say(title), anchor=False)
             show_viewer(one, session.language())
             facts = session.say(words.STORED, **one.facts)
             session.show(f'<p class="aside">{escape(one.name)}. {escape(facts)}</p>')

@@ -156,8 +156,12 @@ class Messages:
 
     def assigned(self, name: ast.Name) -> ast.expr | None:
         """What was given that name just before."""
-        above = [one for one in self.nodes if isinstance(one, ast.Assign)
-                 and one.lineno < name.lineno and ast.unparse(one.targets[0]) == name.id]  # fmt: skip
+        above = [
+            one
+            for one in self.nodes
+            if isinstance(one, ast.Assign) and one.lineno < name.lineno
+            and ast.unparse(one.targets[0]) == name.id
+        ]  # fmt: skip
         return max(above, key=lambda one: one.lineno).value if above else None
 
 

@@ -175,7 +175,7 @@ def _row(cells: Sequence[str], right: set[int], trusted: set[int]) -> str:
     shown = [cell if place in trusted else escape(cell) for place, cell in enumerate(cells)]
     first, *rest = shown
     # Names of runs and files may break after what separates their parts, not within a word.
-    first = first if 0 in plain else first.replace("/", "/<wbr>")
+    first = first if 0 in trusted else first.replace("/", "/<wbr>")
     return f'<th scope="row">{first}</th>' + "".join(
         f"<td{_aligned(place in right)}>{cell}</td>" for place, cell in enumerate(rest, start=1)
     )

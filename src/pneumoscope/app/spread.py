@@ -48,7 +48,7 @@ def spread_svg(
     at, height = threshold * _WIDTH, 2 * _HALF + _FOOT
     ticks = "".join(
         f'<text x="{x * _WIDTH:.0f}" y="{height - 5:.0f}" text-anchor="{anchor}">'
-        f'{f"{x:g}".replace(".", point)}</text>'
+        f"{f'{x:g}'.replace('.', point)}</text>"
         for x, anchor in (
             (0, "start"),
             (0.25, "middle"),

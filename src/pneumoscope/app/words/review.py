@@ -48,9 +48,7 @@ KEYS = Text(
     "Touches : K garder, L changer, X exclure, gauche et droite pour se déplacer.",
 )
 PICTURE = Text("{path}, labelled {label}", "{path}, étiquetée {label}")
-SAVE = Text(
-    "Save {n} {n:decision|decisions}", "Enregistrer {n} {n:décision|décisions}"
-)
+SAVE = Text("Save {n} {n:decision|decisions}", "Enregistrer {n} {n:décision|décisions}")
 SAVED = Text("Saved as {file}", "Enregistré sous {file}")
 APPLY = Text(
     "Train with it: pneumoscope train DATA --set data.patch={file}",

@@ -213,8 +213,9 @@ def moves(visit: Visit, language: Language) -> None:
         before = page.locator(".tiles").first.inner_text()
         slider = page.get_by_role("slider").nth(at)
         slider.focus()
-        for _ in range(12):
-            page.keyboard.press("ArrowRight")
+        # Far, for few probabilities may lie close together.
+        for _ in range(100):
+            page.keyboard.press("ArrowLeft")
         page.wait_for_timeout(600)
         visit.settle()
         changed = page.locator(".tiles").first.inner_text() != before

@@ -172,7 +172,7 @@ def _similar(one: Examined) -> None:
             far = decimal(image.distance, language, digits=1)
             text = session.say(words.SIMILAR_ONE, label=image.label, distance=far)
             parts.append(html.picture(source, text, text))
-    session.show(html.together(parts, least="11rem", close=True))
+    session.show(html.together(parts, least="max(9.5rem, 22%)", close=True))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

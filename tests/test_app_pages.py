@@ -126,7 +126,7 @@ def test_similar_training_images_are_shown_without_their_patient(trained: TrainR
     test.button(key="try-PNEUMONIA").click().run()
     words = said(test)
     assert trying.SIMILAR.fr in [one.value for one in test.subheader]
-    assert len(re.findall(r"<figcaption>(?:NORMAL|PNEUMONIA), distance \d+,\d<", words)) == 4
+    assert len(re.findall(r"<figcaption>(?:NORMAL|PNEUMONIA), distance\u00a0\d+,\d<", words)) == 4
     assert ".png" not in words.partition(spoken(trying.SIMILAR_LEAD, "fr"))[2]
 
 

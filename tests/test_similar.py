@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from pneumoscope.app.data import Run
 from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.bundle.similar import Memory, features_of, open_memory, similar_images
 from pneumoscope.core.recipe import load_recipe, override, save_recipe
-from pneumoscope.workflows.similar import features_of, open_memory, similar_images
 
 if TYPE_CHECKING:
     from pneumoscope.workflows.results import TrainResult
@@ -23,8 +24,13 @@ def predictor(trained: TrainResult) -> Predictor:
     return Predictor.open(trained.bundle)
 
 
+def memory_of(predictor: Predictor, folder: Path) -> Memory | None:
+    drawn = Run("run", folder, "run", {}, {}).remembered()
+    return None if drawn is None else open_memory(predictor, *drawn)
+
+
 def test_a_training_image_is_nearest_to_itself(trained: TrainResult, predictor: Predictor) -> None:
-    memory = open_memory(predictor, trained.output)
+    memory = memory_of(predictor, trained.output)
     assert memory is not None
     image_id, label, path = memory.images.row(7)
     seen = predictor.read(memory.data / path).seen
@@ -67,11 +73,11 @@ def test_a_memory_that_does_not_fit_is_not_at_hand(
 ) -> None:
     for name in ("recipe.yaml", "catalogue.parquet"):
         shutil.copy(trained.output / name, tmp_path / name)
-    assert open_memory(predictor, tmp_path) is not None
+    assert memory_of(predictor, tmp_path) is not None
     change(tmp_path)
-    assert open_memory(predictor, tmp_path) is None
+    assert memory_of(predictor, tmp_path) is None
 
 
 def test_without_a_gate_there_is_no_memory(trained: TrainResult) -> None:
     plain = Predictor.open(trained.bundle, gated=False)
-    assert open_memory(plain, trained.output) is None
+    assert memory_of(plain, trained.output) is None

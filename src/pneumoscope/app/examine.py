@@ -12,8 +12,8 @@ from pneumoscope.app.pictures import grey, on_picture
 from pneumoscope.bundle.predictor import Prediction, Predictor
 from pneumoscope.bundle.reading import Reading
 from pneumoscope.bundle.runtimes import Outputs
+from pneumoscope.bundle.similar import Memory, Similar, features_of, similar_images
 from pneumoscope.core.files import sha256
-from pneumoscope.workflows.similar import Memory, Similar, features_of, similar_images
 
 EXAMPLES = {"NORMAL": 11, "PNEUMONIA": 23}
 """Label of a phantom and the seed it is drawn from."""

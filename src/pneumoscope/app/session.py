@@ -18,9 +18,9 @@ from pneumoscope.app.settings import Settings
 from pneumoscope.app.theme import Theme
 from pneumoscope.app.words import figures as figure_words
 from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.bundle.similar import Memory, open_memory
 from pneumoscope.reporting.canvas import NamedFigure
 from pneumoscope.reporting.rendering import to_svg
-from pneumoscope.workflows.similar import Memory, open_memory
 
 LANGUAGE, SETTINGS, PAGES, QUERY = "language", "settings", "pages", "lang"
 _DRAWING = Lock()
@@ -93,7 +93,7 @@ def memory() -> Memory | None:
     """The training images that the bundle remembers; None where they are not at hand."""
     found = predictor()
     run = next((one for one in runs() if one.role == "champion"), None)
-    return None if found is None or run is None else _memory(str(run.folder), found)
+    return None if found is None or run is None else _memory(str(run.folder), run, found)
 
 
 def audit() -> Audit | None:
@@ -173,8 +173,10 @@ def _runs(folder: str, champion: str | None) -> list[Run]:
 @st.cache_resource(
     show_spinner=False, max_entries=2, hash_funcs={Predictor: lambda found: found.model_id}
 )
-def _memory(folder: str, found: Predictor) -> Memory | None:
-    return open_memory(found, Path(folder))
+def _memory(folder: str, _run: Run, found: Predictor) -> Memory | None:
+    del folder
+    drawn = _run.remembered()
+    return None if drawn is None else open_memory(found, *drawn)
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)

@@ -103,7 +103,7 @@ SIMILAR_LEAD = Text(
     "Les plus proches de celles que le modèle a apprises, telles que son filtre les voit ; à "
     "distance 0, c’est la même image.",
 )
-SIMILAR_ONE = Text("{label}, distance {distance}", "{label}, distance {distance}")
+SIMILAR_ONE = Text("{label}, distance\u00a0{distance}", "{label}, distance\u00a0{distance}")
 TRAINED_ON = Text(
     "The model was trained on this image, or on a copy of it: its answer proves nothing.",
     "Le modèle a été entraîné sur cette image ou une copie : sa réponse ne prouve rien.",

@@ -1,7 +1,7 @@
-"""The training images most like an image: the gate's memory, matched with the run's catalogue.
+"""The training images most like an image: the gate's memory, matched with the images themselves.
 
-A bundle keeps where training images lie, not which they are. The run that made it knows: the same
-recipe draws the same images from the same catalogue, in the same order.
+A bundle keeps where training images lie, not which they are. The run that made it knows: see
+`data.remembered`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundle.gate.familiarity import Familiarity, Features
 from pneumoscope.bundle.predictor import Predictor
-from pneumoscope.core.errors import PneumoscopeError
-from pneumoscope.core.recipe import load_recipe
 from pneumoscope.core.types import PixelBatch
-from pneumoscope.workflows.gating import remembered
 
 _SAME = 0.5
 """Distance up to which an image counts as the remembered one: what half precision and another
@@ -54,7 +51,7 @@ class Memory:
 
     Attributes:
         familiarity: Where they lie.
-        images: `image_id`, `label` and `path` of each, as the run's catalogue has them.
+        images: `image_id`, `label` and `path` of each.
         data: The folder their paths begin in.
     """
 
@@ -63,29 +60,23 @@ class Memory:
     data: Path
 
 
-def open_memory(predictor: Predictor, run: Path) -> Memory | None:
+def open_memory(predictor: Predictor, images: pl.DataFrame, data: Path) -> Memory | None:
     """The images that a bundle's gate remembers; None where they are not at hand.
 
     They are not where the bundle has no gate, or a gate without memory, where files alone do not
-    hold what it sees (lung masks), where `run` did not make the bundle, and where the images are
-    no longer where they were.
+    hold what it sees (lung masks), where these are other images, and where they are gone.
 
     Args:
         predictor: Of the bundle.
-        run: Folder that `train` wrote.
+        images: `image_id`, `label` and `path` of what it should remember, in its order.
+        data: The folder their paths begin in.
     """
     familiarity = predictor.gate.familiarity if predictor.gate else None
     if familiarity is None or predictor.preprocess.recipe.lungs != "off":
         return None
-    try:
-        recipe = load_recipe(run / "recipe.yaml")
-        catalogue = pl.read_parquet(run / "catalogue.parquet", hive_partitioning=False)
-        images = remembered(catalogue, recipe).select("image_id", "label", "path")
-    except (PneumoscopeError, OSError, pl.exceptions.PolarsError):
+    if images.height != len(familiarity.known):
         return None
-    if recipe.data.path is None or images.height != len(familiarity.known):
-        return None
-    memory = Memory(familiarity, images, Path(recipe.data.path))
+    memory = Memory(familiarity, images.select("image_id", "label", "path"), data)
     return memory if _fits(memory, predictor) else None
 
 

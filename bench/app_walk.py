@@ -1,8 +1,9 @@
 """Walks the whole app in a browser, in both languages, themes and sizes, and keeps pictures of it.
 
-Makes its own phantoms, run and audit unless given some, so every picture is of drawn data. Reports
-console errors, requests that leave the machine, exception boxes, text that overflows, what
-axe-core finds, and how long an upload takes to be answered.
+Makes its own phantoms, run and audit unless given some, so every picture is of drawn data. Uploads
+good and bad files (see `app_uploads.py`) and checks what each is told, moves every slider, and
+opens the files to take along, in both languages. Reports console errors, requests that leave the
+machine, exception boxes, text that overflows, what axe-core finds, and how long an upload takes.
 
     make screenshots
     python bench/app_walk.py --bundle B --runs R --audit A --output FOLDER
@@ -23,12 +24,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from app_driver import Visit, browsing, dicom, jpeg, photograph, serving, upload, visiting
+from app_driver import Visit, browsing, serving, upload, visiting
+from app_uploads import json_troubles, pdf_troubles, png_troubles, real_files, uploads
 from pneumoscope.app.language import LANGUAGES, Language, spoken
-from pneumoscope.app.pictures import png
 from pneumoscope.app.words import common, trying, viewer
 from pneumoscope.app.words import evaluation as evaluating
-from pneumoscope.data.phantoms import draw_phantom
 
 ROOT = Path(__file__).parents[1]
 AXE = ROOT / "bench" / "output" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
@@ -45,11 +45,13 @@ class Findings:
         troubles: What must not be.
         axe: Rule to where it was broken, of serious ones and worse.
         seconds: From giving a file to its answer.
+        outcomes: File, language, what the page told, and whether that is right.
     """
 
     troubles: list[str] = field(default_factory=list)
     axe: dict[str, set[str]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    outcomes: list[tuple[str, str, str, bool]] = field(default_factory=list)
 
 
 def made(folder: Path) -> dict[str, Path]:
@@ -68,32 +70,6 @@ def made(folder: Path) -> dict[str, Path]:
     if not audit.exists():
         ps.audit([data], output=audit, bundle=run / "bundle", fix=True)
     return {"bundle": run / "bundle", "runs": run.parent, "audit": audit}
-
-
-def bomb() -> bytes:
-    """A PNG whose header alone promises 200 megapixels."""
-    import struct
-    import zlib
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        whole = kind + body
-        return struct.pack(">I", len(body)) + whole + struct.pack(">I", zlib.crc32(whole))
-
-    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
-
-
-def uploads() -> dict[str, tuple[bytes, tuple[str, ...]]]:
-    """File name to its content and the decisions that are right for it."""
-    chest = draw_phantom(seed=23, label="PNEUMONIA", size=1024)
-    answered = ("answer", "set", "abstain")
-    return {
-        "chest.jpg": (jpeg(chest), answered),
-        "chest.dcm": (dicom(chest), answered),
-        "landscape.jpg": (photograph(), ("refused",)),
-        "truncated.png": (png(chest)[:4000], ("unreadable",)),
-        "bomb.png": (bomb(), ("unreadable",)),
-    }
 
 
 def pages(visit: Visit, language: Language, name: str, output: Path, found: Findings) -> None:
@@ -141,92 +117,109 @@ def judge(visit: Visit, where: str, found: Findings) -> None:
                 )
 
 
-def tries(visit: Visit, output: Path, found: Findings) -> None:
-    """Every upload has its outcome; the viewer, the sliders and the downloads do what they say."""
+def tries(visit: Visit, language: Language, output: Path, found: Findings) -> None:
+    """Every upload has its outcome and its reason, with its picture where it is a drawn one."""
     page = visit.page
-    visit.open("en")
-    visit.go(common.PAGES["try"].en)
-    for name, (content, right) in uploads().items():
+    visit.open(language)
+    visit.go(spoken(common.PAGES["try"], language))
+    for one in uploads():
         began = time.perf_counter()
-        page.locator("input[type=file]").set_input_files([upload(name, content)])
-        page.get_by_text(f"{name}:").first.wait_for(timeout=60_000)
+        page.locator("input[type=file]").set_input_files([upload(one.name, one.content)])
+        done = spoken(trying.OF_FILE, language, name=one.name, done="").strip()
+        page.get_by_text(done).first.wait_for(timeout=60_000)
         found.seconds.append(time.perf_counter() - began)
         visit.settle()
-        titles = [spoken(trying.DECISIONS[one], "en", label="", labels="") for one in right]
-        shown = page.locator(".notice b").last.inner_text()
-        known = {
-            spoken(trying.DECISIONS[one], "en") for one in ("abstain", "refused", "unreadable")
-        }
-        fits = shown in titles or ("answer" in right and shown not in known)
+        notice = page.locator(".notice:not(.quiet)").last
+        title, told = notice.locator("b").inner_text(), notice.inner_text()
+        fits = decided(title, language) in one.decisions and one.told[language] in plain(told)
         if not fits:
-            visit.troubles.append(f"{name}: '{shown}', not one of {right}")
-        visit.check(name)
-        picture(visit, output / f"upload-{Path(name).stem}-{Path(name).suffix[1:]}.png")
+            visit.troubles.append(f"{one.name}, {language}: {told!r}, not one of {one.decisions}")
+        found.outcomes.append((one.name, language, plain(told), fits))
+        visit.check(f"{one.name}, {language}")
+        if one.drawn:
+            picture(visit, output / f"upload-{one.name.replace('.', '-')}-{language}.png")
         page.get_by_test_id("stFileChipDeleteBtn").first.click()
         visit.settle()
-    looks(visit)
-    takes(visit, output)
 
 
-def looks(visit: Visit) -> None:
+def decided(title: str, language: Language) -> str:
+    """Which decision the page tells by this title; any that is none of the others is a label."""
+    told = {
+        spoken(text, language): name
+        for name, text in trying.DECISIONS.items()
+        if name in ("abstain", "refused", "unreadable")
+    }
+    several = spoken(trying.DECISIONS["set"], language, labels="")
+    return told.get(title, "set" if title.startswith(several) else "answer")
+
+
+def plain(text: str) -> str:
+    """Text with spaces of one width."""
+    return " ".join(text.split())
+
+
+def looks(visit: Visit, language: Language) -> None:
     """Opacity, label, window and zoom, by keyboard where it is a slider."""
-    page, words = visit.page, viewer.VIEWER
-    page.get_by_role("button", name=spoken(trying.EXAMPLE, "en", label="NORMAL")).click()
+    page = visit.page
+    words = {name: spoken(text, language) for name, text in viewer.VIEWER.items()}
+    example = spoken(trying.EXAMPLE, language, label="NORMAL")
+    page.get_by_role("button", name=example).click()
     page.locator(".viewer .grey").first.wait_for(timeout=30_000)
     visit.settle()
-    slider = page.get_by_role("slider", name=words["opacity"].en, exact=True)
+    over = page.locator(".over")
+    slider = page.get_by_role("slider", name=words["opacity"], exact=True)
     slider.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    expect(
-        visit, "opacity", page.locator(".over").evaluate("o => getComputedStyle(o).opacity"), "0.5"
-    )
+    expect(visit, "opacity", over.evaluate("o => getComputedStyle(o).opacity"), "0.5")
     page.locator(".choices label", has_text="PNEUMONIA").click()
-    expect(visit, "label", "PNEUMONIA" in str(page.locator(".over").get_attribute("alt")), True)
-    page.get_by_role("slider", name=words["window"].en, exact=True).fill("100")
+    expect(visit, "label", "PNEUMONIA" in str(over.get_attribute("alt")), True)
+    page.get_by_role("slider", name=words["window"], exact=True).fill("100")
     filtered = page.locator(".grey").first.evaluate("o => getComputedStyle(o).filter")
     expect(visit, "window", filtered.startswith("url("), True)
-    page.get_by_role("slider", name=words["zoom"].en, exact=True).fill("200")
+    page.get_by_role("slider", name=words["zoom"], exact=True).fill("200")
     moved = page.locator(".stack").first.evaluate("o => o.style.transform")
     expect(visit, "zoom", moved, "translate(-50%, -50%) scale(2)")
-    page.get_by_role("button", name=words["reset"].en).click()
-    expect(
-        visit, "reset", page.locator(".over").evaluate("o => getComputedStyle(o).opacity"), "0.45"
-    )
+    page.get_by_role("button", name=words["reset"]).click()
+    expect(visit, "reset", over.evaluate("o => getComputedStyle(o).opacity"), "0.45")
 
 
-def takes(visit: Visit, output: Path) -> None:
-    """The PDF is one, and the JSON says what the page says."""
-    for text, begins in ((trying.PDF, b"%PDF-"), (trying.JSON, b"{"), (trying.PNG, b"\x89PNG")):
+def takes(visit: Visit, language: Language, output: Path) -> None:
+    """PDF, PNG and JSON of the answer on the page open, and say what the page says."""
+    title = visit.page.locator(".notice:not(.quiet) b").last.inner_text()
+    for text in (trying.PDF, trying.PNG, trying.JSON):
+        name = spoken(text, language)
         with visit.page.expect_download() as waiting:
-            visit.page.get_by_role("button", name=text.en, exact=True).click()
+            visit.page.get_by_role("button", name=name, exact=True).click()
         content = waiting.value.path().read_bytes()
-        expect(visit, text.en, content.startswith(begins), True)
-        (output / waiting.value.suggested_filename).write_bytes(content)
-        if begins == b"{":
-            expect(
-                visit,
-                "JSON",
-                {"decision", "probabilities", "gate"} <= set(json.loads(content)),
-                True,
-            )
+        file = Path(waiting.value.suggested_filename)
+        kept = output / f"{file.stem}-{language}{file.suffix}"
+        kept.write_bytes(content)
+        if text is trying.PDF:
+            troubles = pdf_troubles(content, title, language)
+        elif text is trying.JSON:
+            troubles = json_troubles(content, title)
+        else:
+            troubles = png_troubles(content)
+        visit.troubles += [f"{kept.name}: {trouble}" for trouble in troubles]
 
 
-def moves(visit: Visit) -> None:
+def moves(visit: Visit, language: Language) -> None:
     """Threshold and prevalence change the figures, by keyboard."""
     page = visit.page
-    visit.open("en")
-    visit.go(common.PAGES["evaluation"].en)
+    visit.open(language)
+    visit.go(spoken(common.PAGES["evaluation"], language))
     for at, text in enumerate((evaluating.THRESHOLD, evaluating.PREVALENCE)):
         before = page.locator(".tiles").first.inner_text()
         slider = page.get_by_role("slider").nth(at)
         slider.focus()
-        for _ in range(12):
-            page.keyboard.press("ArrowRight")
+        # Far, for few probabilities may lie close together.
+        for _ in range(100):
+            page.keyboard.press("ArrowLeft")
         page.wait_for_timeout(600)
         visit.settle()
         changed = page.locator(".tiles").first.inner_text() != before
-        expect(visit, spoken(text, "en", label=""), changed, True)
+        expect(visit, spoken(text, language, label=""), changed, True)
 
 
 def expect(visit: Visit, what: str, found: object, wanted: object) -> None:
@@ -248,15 +241,23 @@ def walk(address: str, output: Path) -> Findings:
                     pages(visit, language, f"{language}-{theme}-{size}", output, found)
                     found.troubles += visit.troubles
                     visit.page.context.close()
-        visit = visiting(browser, address, width=1440, height=900)
-        tries(visit, output, found)
-        moves(visit)
-        found.troubles += visit.troubles
+        for language in LANGUAGES:
+            visit = visiting(browser, address, width=1440, height=900)
+            tries(visit, language, output, found)
+            looks(visit, language)
+            takes(visit, language, output)
+            moves(visit, language)
+            found.troubles += visit.troubles
+            visit.page.context.close()
     return found
 
 
 def report(found: Findings, output: Path) -> int:
     """Print and keep what was found; the exit status."""
+    for name, language, told, fits in found.outcomes:
+        print(f"{'right' if fits else 'WRONG'}  {language}  {name:<16} {told[:110]}")
+    if not list(real_files()):
+        print("no real photograph or brain scan was tried: set PNEUMOSCOPE_DATA")
     median, slowest = statistics.median(found.seconds), max(found.seconds)
     print(f"Upload to answer: median {median:.2f} s, slowest {slowest:.2f} s")
     for rule, places in sorted(found.axe.items()):
@@ -268,7 +269,7 @@ def report(found: Findings, output: Path) -> int:
     for trouble in found.troubles:
         print(f"  {trouble}")
     content = {
-        "seconds": found.seconds, "troubles": found.troubles,
+        "seconds": found.seconds, "outcomes": found.outcomes, "troubles": found.troubles,
         "axe": {rule: sorted(places) for rule, places in found.axe.items()},
     }  # fmt: skip
     (output / "walk.json").write_text(json.dumps(content, indent=1, ensure_ascii=False))

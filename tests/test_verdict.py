@@ -70,11 +70,12 @@ def test_every_item_is_judged_in_order_with_a_number_and_a_sentence() -> None:
     verdict = example().assessment["verdict"]
     assert [row["item"] for row in verdict] == list(ITEMS)
     for row in verdict:
-        assert set(row) == {"item", "colour", "value", "threshold", "sentence"}
+        assert set(row) == {"item", "colour", "value", "threshold", "sentence", "said", "limit"}
+        assert row["said"]
         assert row["sentence"].endswith(".")
         assert any(character.isdigit() for character in row["sentence"])
         assert not any(word in row["sentence"] for word in ("nan", "None", "inf "))
-    json.dumps(verdict, allow_nan=False)
+    assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
 
 
 def test_confounded_data_are_red_for_shortcuts_and_the_source_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pneumoscope.app.language import Language, decimal, percent, spoken
-from pneumoscope.app.reasons import reason_in
+from pneumoscope.app.reasons import because, reason_in
 from pneumoscope.app.words import trying as words
 from pneumoscope.bundle.prediction import GateStage, Prediction
 
@@ -73,8 +73,7 @@ def _text(prediction: Prediction, language: Language, level: float | None) -> st
         return spoken(words.SURE, language, probability=sure, level=at)
     if not prediction.reason:
         return ""
-    reason = (reason_in(prediction.reason, language) or prediction.reason).rstrip(". ")
-    return spoken(words.REASON, language, reason=reason)
+    return because(prediction.reason, language)
 
 
 def _stage(name: str, stage: GateStage, language: Language) -> Stage:
@@ -85,4 +84,4 @@ def _stage(name: str, stage: GateStage, language: Language) -> Stage:
         score = percent(stage.score, language) if share else decimal(stage.score, language)
         text = spoken(words.PASSED[name], language, score=score)
     outcome = spoken(words.OUTCOMES[stage.outcome], language)
-    return Stage(spoken(words.STAGES[name], language), outcome, text)
+    return Stage(spoken(words.STAGES[name], language), outcome, text[:1].upper() + text[1:])

@@ -13,6 +13,8 @@ import polars as pl
 
 from pneumoscope.core.errors import InputError
 from pneumoscope.core.files import printable
+from pneumoscope.core.recipe import load_recipe
+from pneumoscope.data.remembered import remembered
 from pneumoscope.evaluation.predictions import Predictions, load_predictions, read_table
 
 Role: TypeAlias = Literal["champion", "challenger", "candidate", "run"]
@@ -64,6 +66,21 @@ class Run:
     def catalogue(self) -> pl.DataFrame | None:
         """Its images and their split; None where there is no table."""
         return _table(self.folder / "catalogue.parquet")
+
+    def remembered(self) -> tuple[pl.DataFrame, Path] | None:
+        """The training images that its bundle's gate remembers, and the folder they lie in.
+
+        None where the run does not tell.
+        """
+        catalogue = self.catalogue()
+        try:
+            recipe = load_recipe(self.folder / "recipe.yaml")
+        except InputError:
+            return None
+        if catalogue is None or recipe.data.path is None:
+            return None
+        drawn = remembered(catalogue, images=recipe.gate.images, seed=recipe.seed)
+        return drawn, Path(recipe.data.path)
 
 
 @dataclass(frozen=True, eq=False)

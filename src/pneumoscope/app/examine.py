@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pneumoscope.app.pictures import grey, on_picture
 from pneumoscope.bundle.predictor import Prediction, Predictor
 from pneumoscope.bundle.reading import Reading
+from pneumoscope.bundle.runtimes import Outputs
+from pneumoscope.bundle.similar import Memory, Similar, features_of, similar_images
 from pneumoscope.core.files import sha256
 
 EXAMPLES = {"NORMAL": 11, "PNEUMONIA": 23}
@@ -30,6 +32,7 @@ class Examined:
         picture: `[height, width]`, grey levels 0-255; None where nothing could be read.
         maps: Saliency by label, `[height, width]`, >= 0; empty where the model was not asked.
         facts: Stored width, height, bits and format.
+        similar: Training images most like it; None where they are not at hand.
     """
 
     key: str
@@ -38,6 +41,7 @@ class Examined:
     picture: NDArray[np.uint8] | None
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
+    similar: list[Similar] | None = None
 
 
 def key_of(content: bytes, predictor: Predictor) -> str:
@@ -46,18 +50,16 @@ def key_of(content: bytes, predictor: Predictor) -> str:
 
 
 def examine(
-    predictor: Predictor,
-    content: bytes,
-    name: str,
-    *,
+    predictor: Predictor, content: bytes, name: str, *, memory: Memory | None = None,
     told: Callable[[str], None] = lambda _: None,
-) -> Examined:
+) -> Examined:  # fmt: skip
     """What the bundle makes of a file's content.
 
     Args:
         predictor: Answers.
         content: Of the file; checked before it is decoded.
         name: What to call it.
+        memory: The training images that the bundle remembers, where they are at hand.
         told: Given the name of each step as it begins: `read`, `answer`, `draw`.
     """
     told("read")
@@ -65,13 +67,15 @@ def examine(
     told("answer")
     prediction = predictor.answer([reading])[0]
     told("draw")
+    outputs = _outputs(predictor, reading) if prediction.probabilities else None
     return Examined(
         key=key_of(content, predictor),
         name=name,
         prediction=replace(prediction, radiograph=None, saliency=None),
         picture=None if reading.seen is None else grey(reading.seen.radiograph),
-        maps=_maps(predictor, reading) if prediction.probabilities else {},
+        maps=_maps(predictor, reading, outputs),
         facts=_facts(reading),
+        similar=_similar(predictor, reading, outputs, memory),
     )
 
 
@@ -83,16 +87,31 @@ def example(label: str) -> bytes:
     return png(draw_phantom(seed=EXAMPLES[label], label=label, size=_PHANTOM_SIDE))
 
 
-def _maps(predictor: Predictor, reading: Reading) -> dict[str, NDArray[np.float32]]:
-    """Asked for again with all labels: an answer keeps one map only."""
-    if reading.seen is None:
+def _outputs(predictor: Predictor, reading: Reading) -> Outputs | None:
+    """Asked for again: an answer keeps one map only, and no embedding."""
+    return None if reading.seen is None else predictor.infer(reading.seen.canvas[None, None])
+
+
+def _maps(
+    predictor: Predictor, reading: Reading, outputs: Outputs | None
+) -> dict[str, NDArray[np.float32]]:
+    """Of every label."""
+    if reading.seen is None or outputs is None:
         return {}
-    found = predictor.infer(reading.seen.canvas[None, None]).saliency[0]
     geometry = reading.seen.geometry
     return {
         label: on_picture(saliency, geometry)
-        for label, saliency in zip(predictor.labels, found, strict=True)
+        for label, saliency in zip(predictor.labels, outputs.saliency[0], strict=True)
     }
+
+
+def _similar(
+    predictor: Predictor, reading: Reading, outputs: Outputs | None, memory: Memory | None
+) -> list[Similar] | None:
+    if reading.seen is None or outputs is None or memory is None:
+        return None
+    canvases = reading.seen.canvas[None, None]
+    return similar_images(memory, features_of(predictor, canvases, outputs.embedding))
 
 
 def _facts(reading: Reading) -> dict[str, object]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 from PIL import Image
 
-from pneumoscope.app.pictures import address, png
+from pneumoscope.app.pictures import address, grey, png
 from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.core.errors import RadiographError
 from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import PreprocessRecipe
 from pneumoscope.data.audit.pictures import contact_sheet, mean_images
@@ -18,6 +20,7 @@ from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import usable
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.imaging.preprocess import Preprocess
+from pneumoscope.imaging.radiograph import read_radiograph
 from pneumoscope.reporting.gallery import worst_errors
 
 _PER_SIDE, _SHEET, _COLUMNS, _SIDE = 4, 18, 6, 112
@@ -91,6 +94,19 @@ def sheet(image_ids: Sequence[str], pixels: PixelCache) -> str:
 def one_picture(image_id: str, pixels: PixelCache) -> str | None:
     """An image as the network sees it, as a `data:` address; None where it is not here."""
     return address(png(pixels.pixels([image_id])[0, 0])) if image_id in pixels else None
+
+
+def radiograph_picture(path: Path, *, side: int = 320) -> str | None:
+    """A radiograph in a file, small, as a `data:` address; None where it cannot be read."""
+    try:
+        levels = grey(read_radiograph(path))
+    except RadiographError:
+        return None
+    small = Image.fromarray(levels)
+    small.thumbnail((side, side), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=85)
+    return address(buffer.getvalue(), "image/jpeg")
 
 
 def _by_label(catalogue: pl.DataFrame) -> dict[str, list[str]]:

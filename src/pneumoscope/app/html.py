@@ -37,9 +37,19 @@ def chip(text: str, colour: str = "plain") -> str:
     return f'<span class="chip {escape(colour)}">{escape(text)}</span>'
 
 
-def notice(title: str, text: str = "", colour: str = "plain", *, loud: bool = False) -> str:
-    """What is most worth saying, in a box; a title alone is set as text unless it is loud."""
-    body = f"<p>{escape(text)}</p>" if text else ""
+def notice(
+    title: str, text: str = "", colour: str = "plain", *, loud: bool = False, recorded: bool = False
+) -> str:
+    """What is most worth saying, in a box; a title alone is set as text unless it is loud.
+
+    Args:
+        title: In the page's words.
+        text: Below it.
+        colour: Of the box.
+        loud: Whether a title alone is set as a title.
+        recorded: Whether the text is the program's own, in English.
+    """
+    body = f"<p>{english(text) if recorded else escape(text)}</p>" if text else ""
     kind = colour if text or loud else f"{colour} quiet"
     return f'<div class="notice {escape(kind)}"><b>{escape(title)}</b>{body}</div>'
 
@@ -164,6 +174,8 @@ def _range(one: Tile) -> str:
 def _row(cells: Sequence[str], right: set[int], trusted: set[int]) -> str:
     shown = [cell if place in trusted else escape(cell) for place, cell in enumerate(cells)]
     first, *rest = shown
+    # Names of runs and files may break after what separates their parts, not within a word.
+    first = first if 0 in trusted else first.replace("/", "/<wbr>")
     return f'<th scope="row">{first}</th>' + "".join(
         f"<td{_aligned(place in right)}>{cell}</td>" for place, cell in enumerate(rest, start=1)
     )

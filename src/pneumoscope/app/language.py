@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from string import Formatter
+from typing import Any, Literal, NamedTuple, get_args
 
 from pneumoscope.reporting.words import number
 
 Language = Literal["en", "fr"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _SPACE = "\u202f"
+_WIDE, _NARROW = re.compile(r" (?=[:»])|(?<=«) "), re.compile(r" (?=[;?!%])")
 
 
 class Text(NamedTuple):
-    """A text in every language; `{name}` is filled in when it is said."""
+    """A text in every language; `{name}` is filled in, `{name:one|many}` agrees with its number."""
 
     en: str
     fr: str
@@ -25,8 +28,33 @@ def spoken(text: Text, language: Language, **values: object) -> str:
     >>> spoken(Text("{n} images", "{n} clichés"), "fr", n=3)
     '3 clichés'
     """
-    found: str = getattr(text, language)
-    return found.format(**values) if values else found
+    found: str = text.en if language == "en" else spaced(text.fr)
+    return Filled(language).format(found, **values) if values else found
+
+
+class Filled(Formatter):
+    """Fills the gaps of a text as a language does."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """What stands in a gap; with `one|many` the word that agrees with the number."""
+        if "|" not in format_spec:
+            return str(super().format_field(value, format_spec))
+        one, many = format_spec.split("|")
+        # In French, nothing and less than two are one.
+        single = abs(value) < 2 if self.language == "fr" else value == 1
+        return one if single else many
+
+
+def spaced(french: str) -> str:
+    """The text with the spaces that French puts before and within its signs, never broken there.
+
+    >>> spaced("Pourquoi ?") == "Pourquoi\u202f?", spaced("« a » : b").count("\u00a0")
+    (True, 3)
+    """
+    return _NARROW.sub(_SPACE, _WIDE.sub("\u00a0", french))
 
 
 def known(table: Mapping[str, Text], name: object, language: Language) -> str:

@@ -64,7 +64,7 @@ def framed(show: Callable[[], None]) -> None:
         show()
     except PneumoscopeError as error:
         message = " ".join(str(error).split())
-        session.show(html.notice(session.say(words.FAILED), message, colour="red"))
+        session.show(html.notice(session.say(words.FAILED), message, "red", recorded=True))
     foot = f"{escape(session.say(words.NOTICE))} {escape(session.say(words.FOOT))}"
     session.show(f'<p class="foot">{foot}</p>')
 

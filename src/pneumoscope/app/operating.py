@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pneumoscope.app.language import Language, decimal, spoken
+from pneumoscope.app.words.evaluation import POINT_NAMES
 from pneumoscope.evaluation.intervals import Interval
 from pneumoscope.evaluation.operating_point import OperatingPoint, outcome
 from pneumoscope.evaluation.predictions import Predictions
@@ -12,6 +14,11 @@ from pneumoscope.evaluation.predictive_values import at_prevalence
 from pneumoscope.evaluation.resampling import Rate, finite
 
 Entry = Mapping[str, object]
+
+THRESHOLDS = tuple(round(step * 0.005, 3) for step in range(201))
+"""What the slider of thresholds can show."""
+PREVALENCES = tuple(round(step * 0.001, 3) for step in range(1, 1000))
+"""What that of prevalences can; at 0 or 1 there would be nothing to tell apart."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,19 @@ class Moved:
     ppv: Entry
     npv: Entry
     of_thousand: Mapping[str, float]
+
+
+def point_name(name: str, language: Language) -> str:
+    """An operating point's name for people.
+
+    >>> point_name("sensitivity >= 0.95", "fr") == "Sensibilité ≥ 0,95"
+    True
+    """
+    rate, _, value = name.partition(" >= ")
+    text = POINT_NAMES.get(rate)
+    if text is None:
+        return name
+    return spoken(text, language, value=decimal(float(value), language, digits=2) if value else "")
 
 
 def moved(predictions: Predictions, label: str, threshold: float, prevalence: float) -> Moved:

@@ -30,7 +30,7 @@ _PALE = "F3F6F8"
 """Of `answer_figures`: where a confusion matrix holds nothing."""
 _TINT = re.compile(r"fill: #([0-9A-Fa-f]{6})\b")
 _FAMILY = re.compile(r"font-family: ?[^;\"]+")
-_POINT = re.compile(r"(?<=\d)\.(?=\d)")
+_POINT, _PERCENT = re.compile(r"(?<=\d)\.(?=\d)"), re.compile(r"(?<=\d)%")
 _TEXT = re.compile(r"(<text[^>]*>)([^<]*)(</text>)")
 
 
@@ -138,7 +138,8 @@ def _reworded(found: re.Match[str], words: Mapping[str, str]) -> str:
     for part, other in words.items():
         if whole is text and part != part.strip():
             text = whole = whole.replace(part, other)
-    return f"{opening}{_POINT.sub(',', whole)}{ending}"
+    numbers = _PERCENT.sub("\u202f%", _POINT.sub(",", whole))
+    return f"{opening}{numbers}{ending}"
 
 
 def _scaled(geometry: Geometry, factor: float) -> Box:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
-from pneumoscope.app.language import Language, spoken
+from pneumoscope.app.language import Language, spaced, spoken
+from pneumoscope.app.words import trying as words
 from pneumoscope.app.words.reasons import REASONS
+
+_SAID_OF = re.compile(r"(?:is|may be|shows|starts|does|cannot) ")
+"""Begins what is said of the image; other reasons stand alone."""
 
 
 def reason_in(reason: str, language: Language) -> str | None:
@@ -14,31 +18,36 @@ def reason_in(reason: str, language: Language) -> str | None:
     >>> reason_in("is blank", "fr")
     'est vide'
     """
-    whole = _one(reason, language)
+    if language == "en":
+        return reason
+    whole = _one(reason)
     if whole is not None:
         return whole
-    parts = [_one(part, language) for part in reason.split("; ")]
-    if None in parts:
-        return reason if language == "en" else None
-    return (" ; " if language == "fr" else "; ").join(filter(None, parts))
+    parts = [_one(part) for part in reason.split("; ")]
+    return None if None in parts else spaced(" ; ".join(filter(None, parts)))
 
 
-def _one(reason: str, language: Language) -> str | None:
-    for pattern, text in REASONS.items():
-        found = re.fullmatch(pattern, reason.strip().removesuffix("."))
-        if found is None:
-            found = re.fullmatch(pattern, reason.strip())
+def because(reason: str, language: Language) -> str:
+    """A reason as a sentence; where it is known in English only, that is said.
+
+    >>> because("is blank", "en")
+    'It is blank.'
+    """
+    plain = reason.rstrip(". ")
+    told = reason_in(reason, language)
+    if told is None:
+        return spoken(words.REASON_IN_ENGLISH, language, reason=plain)
+    text = words.REASON_OF if _SAID_OF.match(reason) else words.REASON
+    return spoken(text, language, reason=told.rstrip(". "))
+
+
+def _one(reason: str) -> str | None:
+    plain = reason.strip()
+    for pattern, french in REASONS.items():
+        found = re.fullmatch(pattern, plain) or re.fullmatch(pattern, plain.removesuffix("."))
         if found is not None:
-            return spoken(text, language) if not found.groups() else _filled(text, found, language)
+            return spaced(french).format(*map(_number, found.groups()))
     return None
-
-
-def _filled(text: tuple[str, str], found: re.Match[str], language: Language) -> str:
-    pattern = text[0] if language == "en" else text[1]
-    groups = found.groups()
-    if language == "fr":
-        groups = tuple(_number(group) for group in groups)
-    return pattern.format(*groups)
 
 
 def _number(group: str) -> str:

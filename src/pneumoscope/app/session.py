@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from threading import Lock
 
@@ -10,12 +11,14 @@ import streamlit as st
 
 from pneumoscope.app import html
 from pneumoscope.app.data import Audit, Run, find_runs, read_audit
+from pneumoscope.app.french import in_french
 from pneumoscope.app.language import Language, Text, chosen, spoken
 from pneumoscope.app.pictures import drawing, themed
 from pneumoscope.app.settings import Settings
 from pneumoscope.app.theme import Theme
 from pneumoscope.app.words import figures as figure_words
 from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.bundle.similar import Memory, open_memory
 from pneumoscope.reporting.canvas import NamedFigure
 from pneumoscope.reporting.rendering import to_svg
 
@@ -33,6 +36,20 @@ def language() -> Language:
 def say(text: Text, **values: object) -> str:
     """The text in the page's language."""
     return spoken(text, language(), **values)
+
+
+def recorded(english: object, said: object, french: Mapping[str, str]) -> str:
+    """A record's sentence as HTML: in English its own, elsewhere from its keys.
+
+    A record without keys, as older versions wrote it, is shown in English and marked so.
+
+    Args:
+        english: As recorded.
+        said: Its keys and values.
+        french: By key.
+    """
+    told = in_french(said, french) if language() == "fr" else None
+    return html.english(str(english or "")) if told is None else escape(told)
 
 
 def theme() -> Theme:
@@ -70,6 +87,13 @@ def runs() -> list[Run]:
         return []
     found = predictor()
     return _runs(named, None if found is None else found.model_id)
+
+
+def memory() -> Memory | None:
+    """The training images that the bundle remembers; None where they are not at hand."""
+    found = predictor()
+    run = next((one for one in runs() if one.role == "champion"), None)
+    return None if found is None or run is None else _memory(str(run.folder), run, found)
 
 
 def audit() -> Audit | None:
@@ -119,8 +143,6 @@ def tell(text: Text, title: Text | None = None, *, colour: str = "accent") -> No
 
 def lead(text: Text, **values: object) -> None:
     """The first sentence of a page."""
-    from html import escape
-
     show(f'<p class="lead">{escape(say(text, **values))}</p>')
 
 
@@ -146,6 +168,15 @@ def _predictor(path: str, changed: float) -> Predictor:
 @st.cache_resource(show_spinner=False, ttl=10, max_entries=4)
 def _runs(folder: str, champion: str | None) -> list[Run]:
     return find_runs(Path(folder), champion=champion)
+
+
+@st.cache_resource(
+    show_spinner=False, max_entries=2, hash_funcs={Predictor: lambda found: found.model_id}
+)
+def _memory(folder: str, _run: Run, found: Predictor) -> Memory | None:
+    del folder
+    drawn = _run.remembered()
+    return None if drawn is None else open_memory(found, *drawn)
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)

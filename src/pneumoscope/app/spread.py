@@ -20,6 +20,7 @@ def spread_svg(
     threshold: float,
     names: tuple[str, str],
     colours: Mapping[str, str],
+    point: str = ".",
 ) -> str:
     """An SVG: bars of the label above a line, of all others below it.
 
@@ -29,6 +30,7 @@ def spread_svg(
         threshold: In [0, 1].
         names: What the bars above and below are called.
         colours: `accent`, `muted`, `rule` and `ink` of the theme.
+        point: Between a number's units and decimals.
     """
     edges = np.linspace(0, 1, _BINS + 1)
     above, below = (
@@ -45,7 +47,8 @@ def spread_svg(
     ]
     at, height = threshold * _WIDTH, 2 * _HALF + _FOOT
     ticks = "".join(
-        f'<text x="{x * _WIDTH:.0f}" y="{height - 5:.0f}" text-anchor="{anchor}">{x:g}</text>'
+        f'<text x="{x * _WIDTH:.0f}" y="{height - 5:.0f}" text-anchor="{anchor}">'
+        f"{f'{x:g}'.replace('.', point)}</text>"
         for x, anchor in (
             (0, "start"),
             (0.25, "middle"),

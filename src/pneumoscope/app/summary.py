@@ -105,7 +105,8 @@ def _pictures(figure: Figure, at: float, examined: Examined, language: Language)
     if examined.picture is None:
         return
     label = examined.prediction.most_probable
-    shown = [(examined.picture, spoken(words.ORIGINAL, language))]
+    first = words.ORIGINAL if examined.maps else words.IMAGE
+    shown = [(examined.picture, spoken(first, language))]
     if label is not None and label in examined.maps:
         title = spoken(words.EVIDENCE, language, label=plain(label))
         shown.append((_overlaid(examined, label), title))

@@ -12,6 +12,7 @@ from pneumoscope.app.examine import Examined
 from pneumoscope.app.language import Language, spoken
 from pneumoscope.app.pictures import address, coloured, png
 from pneumoscope.app.words import viewer as words
+from pneumoscope.app.words.trying import IMAGE
 
 _DRAWN = np.uint8(0)
 
@@ -27,17 +28,17 @@ def viewer_data(examined: Examined, language: Language) -> dict[str, Any]:
     """What the browser is given: pictures as `data:` addresses, and the words around them."""
     picture = examined.picture if examined.picture is not None else np.full((1, 1), _DRAWN)
     height, width = picture.shape
+    told = {name: spoken(text, language) for name, text in words.VIEWER.items()}
+    if not examined.maps:
+        told["original"] = spoken(IMAGE, language)
     return {
         "key": examined.key,
         "grey": address(png(picture)),
         "ratio": f"{width} / {height}",
         "maps": {label: address(png(coloured(one))) for label, one in examined.maps.items()},
         "label": examined.prediction.most_probable,
-        "words": {
-            name: spoken(text, language)
-            for name, text in words.VIEWER.items()
-        },
-    }  # fmt: skip
+        "words": told,
+    }
 
 
 @cache

@@ -20,11 +20,11 @@ from pneumoscope.bundle.gate.settings import (
 )
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.progress import Reporter
-from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.types import IntArray
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import usable
+from pneumoscope.data.remembered import remembered
 from pneumoscope.workflows.answering import BATCH, Answered, predict_rows
 from pneumoscope.workflows.prepare import Prepared
 
@@ -47,7 +47,7 @@ def with_gate(
     bundle = bundle.revised(gate=settings.model_dump(mode="json"))
     predictor = Predictor(bundle.with_file(GATE, packaged_gate()))
     gate, pixels = _gate_of(predictor), prepared.pixels
-    training = _remembered(prepared.catalogue, recipe)
+    training = remembered(prepared.catalogue, images=recipe.gate.images, seed=recipe.seed)
     seen = _answer(predictor, pixels, training, reporter, "Remembering")
     # Nothing was fitted to validation images: with them the quantile is half as uncertain.
     validation = usable(prepared.catalogue).filter(pl.col("split") == "validation")
@@ -120,14 +120,6 @@ def _settings(recipe: Recipe) -> GateSettings:
         quality=QualitySettings() if whole else None,
         familiarity=FamiliaritySettings(level=recipe.gate.level, unfamiliar=recipe.gate.unfamiliar),
     )
-
-
-def _remembered(catalogue: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """Training images, at most as many as asked for, always the same ones, by id."""
-    rows = usable(catalogue).filter(pl.col("split") == "train")
-    chosen = sorted(rows["image_id"], key=lambda name: unit_hash(recipe.seed, "gate", name))
-    kept = chosen[: recipe.gate.images]
-    return rows.filter(pl.col("image_id").is_in(kept)).sort("image_id")
 
 
 def _answer(

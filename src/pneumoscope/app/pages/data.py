@@ -16,6 +16,7 @@ from pneumoscope.app.html import Tile
 from pneumoscope.app.language import known, whole
 from pneumoscope.app.words import common
 from pneumoscope.app.words import dataset as words
+from pneumoscope.app.words.issues import ISSUES
 
 _PATHS = 12
 _COLOURS = {"error": "red", "warning": "amber", "info": "plain"}
@@ -115,7 +116,7 @@ def _issue(issue: Mapping[str, Any]) -> None:
         if language == "en"
         else known(words.CHECKS, issue["check"], language)
     )
-    message = html.english(str(issue.get("message", "")))
+    message = session.recorded(issue.get("message"), issue.get("said"), ISSUES)
     paths = list(issue.get("paths") or ())
     listed = ""
     if paths:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
@@ -14,13 +13,14 @@ from pneumoscope.app import html, session
 from pneumoscope.app.data import Run, label_of_interest
 from pneumoscope.app.figures import entry_tile
 from pneumoscope.app.gallery import mistakes
-from pneumoscope.app.language import decimal, known, percent, spoken
-from pneumoscope.app.operating import Moved, moved, point_value
+from pneumoscope.app.language import decimal, known, percent
+from pneumoscope.app.operating import PREVALENCES, THRESHOLDS, Moved, moved, point_name, point_value
 from pneumoscope.app.pictures import drawing
 from pneumoscope.app.spread import spread_svg
 from pneumoscope.app.theme import COLOURS
 from pneumoscope.app.words import common
 from pneumoscope.app.words import evaluation as words
+from pneumoscope.app.words.findings import FINDINGS
 from pneumoscope.evaluation.operating_point import one_against_rest
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.reporting.canvas import NamedFigure
@@ -70,7 +70,7 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
     session.show(
         html.tiles(entry_tile(session.say(t), entry, level, language) for t, entry in named)
     )
-    told = {name: decimal(value, language, digits=0) for name, value in found.of_thousand.items()}
+    told = {name: round(value) for name, value in found.of_thousand.items()}
     session.show(
         f'<p class="aside">{escape(session.say(words.OF_THOUSAND, label=label, **told))}</p>'
     )
@@ -87,20 +87,23 @@ def _sliders(run: Run, predictions: Predictions, label: str) -> Moved:
     if key not in st.session_state:
         first = next(iter(points.values()), {"threshold": 0.5})
         st.session_state[key] = point_value(first["threshold"])
+    share = float((predictions.truth == predictions.labels.index(label)).mean())
+    at, language = f"prevalence-{run.name}-{label}", session.language()
+    st.session_state.setdefault(at, min(PREVALENCES, key=lambda one: abs(one - share)))
     if points:
         _presets({name: point["threshold"] for name, point in points.items()}, key)
     left, right = st.columns(2, gap="large")
     with left:
-        threshold = st.slider(
-            session.say(words.THRESHOLD, label=label), 0.0, 1.0, step=0.005, format="%.3f", key=key
-        )
-    share = float((predictions.truth == predictions.labels.index(label)).mean())
-    with right:
-        prevalence = st.slider(
-            session.say(words.PREVALENCE, label=label), 0.1, 99.9, value=round(100 * share, 1),
-            step=0.1, format="%.1f %%", key=f"prevalence-{run.name}-{label}",
+        threshold = st.select_slider(
+            session.say(words.THRESHOLD, label=label), THRESHOLDS, key=key,
+            format_func=lambda value: decimal(value, language),
         )  # fmt: skip
-    return moved(predictions, label, threshold, prevalence / 100)
+    with right:
+        prevalence = st.select_slider(
+            session.say(words.PREVALENCE, label=label), PREVALENCES, key=at,
+            format_func=lambda value: percent(value, language, digits=1),
+        )  # fmt: skip
+    return moved(predictions, label, threshold, prevalence)
 
 
 def _presets(thresholds: dict[str, float], key: str) -> None:
@@ -110,18 +113,8 @@ def _presets(thresholds: dict[str, float], key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(f'<p class="aside">{escape(session.say(words.CHOSEN))}</p>', width="content")
         for name, value in thresholds.items():
-            st.button(point_name(name), on_click=settle, args=(value,), key=f"{key}-{name}")
-
-
-def point_name(name: str) -> str:
-    """An operating point's name for people, in the page's language."""
-    rate, _, value = name.partition(" >= ")
-    text = words.POINT_NAMES.get(rate)
-    if text is None:
-        return name
-    return session.say(
-        text, value=decimal(float(value), session.language(), digits=2) if value else ""
-    )
+            shown = point_name(name, session.language())
+            st.button(shown, on_click=settle, args=(value,), key=f"{key}-{name}")
 
 
 def _spread(predictions: Predictions, label: str, threshold: float) -> None:
@@ -131,6 +124,7 @@ def _spread(predictions: Predictions, label: str, threshold: float) -> None:
     svg = spread_svg(
         positive, scores, threshold=threshold, colours=COLOURS[session.theme()],
         names=(session.say(words.WITH, label=label), session.say(words.WITHOUT)),
+        point="," if session.language() == "fr" else ".",
     )  # fmt: skip
     session.show(html.figure(drawing(svg), alt, session.say(words.SPREAD), wide=True))
 
@@ -152,39 +146,20 @@ def _verdict(run: Run) -> None:
     if not rows:
         session.tell(words.NO_ASSESSMENT)
         return
-    language = session.language()
     session.show(f'<ul class="verdicts">{"".join(_judged(row) for row in rows)}</ul>')
-    if language != "en":
-        with st.expander(session.say(common.IN_ENGLISH)):
-            told = "".join(
-                f"<li><b>{escape(known(common.ITEMS, row['item'], language))}</b> "
-                f"{html.english(row['sentence'])}</li>"
-                for row in rows
-            )
-            session.show(f'<ul class="limits">{told}</ul>')
 
 
-def _judged(row: dict[str, str]) -> str:
-    """In English the report's own sentence; elsewhere what is asked, and the numbers."""
+def _judged(row: Mapping[str, Any]) -> str:
+    """What the report says of one item, and the limit that decided it."""
     language = session.language()
     chip = html.chip(known(common.COLOURS, row["colour"], language), row["colour"])
-    if language == "en":
-        limit = spoken(words.LIMIT, language, limit=row["threshold"]) if row["threshold"] else ""
-        text = f"<p>{escape(row['sentence'])}</p><small>{escape(limit)}</small>"
-    else:
-        value = _valued(row["value"])
-        text = f"<p>{escape(known(common.QUESTIONS, row['item'], language))}</p>"
-        text += f"<small>{escape(value)}</small>"
+    sentence = session.recorded(row.get("sentence"), row.get("said"), FINDINGS)
+    text = f"<p>{sentence}</p>"
+    if row.get("threshold"):
+        limit = session.recorded(row["threshold"], row.get("limit"), FINDINGS)
+        text += f"<small>{escape(session.say(words.LIMIT))} {limit}</small>"
     item = escape(known(common.ITEMS, row["item"], language))
     return f"<li><b>{item}</b>{chip}<div>{text}</div></li>"
-
-
-def _valued(value: str) -> str:
-    """The numbers of a verdict with their words, in the page's language."""
-    language = session.language()
-    for name, text in words.VALUES.items():
-        value = re.sub(rf"\b{name}\b", spoken(text, language), value)
-    return re.sub(r"(?<=\d)\.(?=\d)", ",", value) if language == "fr" else value
 
 
 def _gallery(run: Run, predictions: Predictions) -> None:

@@ -137,7 +137,7 @@ def _test(many: Sequence[Run]) -> None:
         found = compared(by_name[first], by_name[second])
     except PneumoscopeError as error:
         message = " ".join(str(error).split())
-        session.show(html.notice(session.say(words.NOT_SHARED), message, "amber"))
+        session.show(html.notice(session.say(words.NOT_SHARED), message, "amber", recorded=True))
         return
     language, rows = session.language(), []
     for one in found:

@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
@@ -13,9 +14,10 @@ import streamlit as st
 from pneumoscope.app import html, session
 from pneumoscope.app.answer import COLOURS, OUTCOME_COLOURS, told
 from pneumoscope.app.examine import EXAMPLES, Examined, examine, example, key_of
+from pneumoscope.app.gallery import radiograph_picture
 from pneumoscope.app.language import decimal, known, percent
 from pneumoscope.app.launch import MOST_MEGABYTES
-from pneumoscope.app.pages.evaluation import point_name
+from pneumoscope.app.operating import point_name
 from pneumoscope.app.summary import summary
 from pneumoscope.app.viewer import show_viewer
 from pneumoscope.app.words import common
@@ -66,12 +68,13 @@ def _given() -> list[Given]:
             key="try-files",
         )
     with right:
-        session.show(f'<p class="label">{escape(session.say(words.EXAMPLES))}</p>')
-        with st.container(horizontal=True):
-            for label in EXAMPLES:
-                name = session.say(words.EXAMPLE, label=label)
-                st.button(name, on_click=_take, args=(label,), key=f"try-{label}")
-        session.show(f'<p class="aside">{escape(session.say(words.PHANTOM_NOTE))}</p>')
+        with st.container(gap="xsmall"):
+            session.show(f'<p class="label">{escape(session.say(words.EXAMPLES))}</p>')
+            with st.container(horizontal=True):
+                for label in EXAMPLES:
+                    name = session.say(words.EXAMPLE, label=label)
+                    st.button(name, on_click=_take, args=(label,), key=f"try-{label}")
+            session.show(f'<p class="aside">{escape(session.say(words.PHANTOM_NOTE))}</p>')
         phantom: str | None = st.session_state.get(_EXAMPLE)
         if phantom and files:
             st.button(session.say(words.CLEAR), on_click=_take, args=(None,), type="tertiary")
@@ -103,7 +106,7 @@ def _answered(found: Predictor, one: Given) -> Examined:
     with st.status(session.say(words.WORKING, name=one.name), expanded=False) as status:
         if key not in kept:
             kept[key] = examine(
-                found, one.content, one.name,
+                found, one.content, one.name, memory=session.memory(),
                 told=lambda step: status.update(label=session.say(words.STEPS[step])),
             )  # fmt: skip
             while len(kept) > _KEPT:
@@ -142,10 +145,39 @@ def _result(found: Predictor, one: Examined) -> None:
         _downloads(found, one)
     with right:
         if one.picture is not None:
-            st.subheader(session.say(words.RADIOGRAPH), anchor=False)
+            # What the gate turns away may be anything.
+            title = words.RADIOGRAPH if one.maps else words.IMAGE
+            st.subheader(session.say(title), anchor=False)
             show_viewer(one, session.language())
             facts = session.say(words.STORED, **one.facts)
             session.show(f'<p class="aside">{escape(one.name)}. {escape(facts)}</p>')
+    if one.prediction.probabilities:
+        _similar(one)
+
+
+def _similar(one: Examined) -> None:
+    """The training images most like it, by label and distance alone: patients are not named."""
+    st.subheader(session.say(words.SIMILAR), anchor=False)
+    if not one.similar:
+        session.show(f'<p class="aside">{escape(session.say(words.NOT_AT_HAND))}</p>')
+        return
+    language = session.language()
+    if one.similar[0].same:
+        session.tell(words.TRAINED_ON, colour="amber")
+    session.show(f'<p class="aside">{escape(session.say(words.SIMILAR_LEAD))}</p>')
+    parts = []
+    for image in one.similar:
+        source = _picture(str(image.path))
+        if source is not None:
+            far = decimal(image.distance, language, digits=1)
+            text = session.say(words.SIMILAR_ONE, label=image.label, distance=far)
+            parts.append(html.picture(source, text, text))
+    session.show(html.together(parts, least="max(9.5rem, 22%)", close=True))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _picture(path: str) -> str | None:
+    return radiograph_picture(Path(path))
 
 
 def _said(found: Predictor, prediction: Prediction) -> None:
@@ -185,7 +217,7 @@ def _probabilities(prediction: Prediction) -> None:
     for point in prediction.points:
         if point.threshold <= 1:
             at = decimal(point.threshold, language)
-            name = point_name(point.name)
+            name = point_name(point.name, language)
             key = session.say(words.POINT_AT, name=name, label=point.label, threshold=at)
             facts[key] = session.say(words.SIDES["yes" if point.positive else "no"])
     session.show(html.bars(shares, chosen=best), html.facts(facts))

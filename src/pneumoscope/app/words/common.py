@@ -51,7 +51,6 @@ NO_PICTURES = Text(
     "Les images ne sont pas dans le cache de cette machine. Lancez-y l’audit ou l’entraînement une "
     "fois, et elles y seront.",
 )
-IN_ENGLISH = Text("In the report’s words", "Texte du rapport, en anglais")
 RUN = Text("Run", "Exécution")
 IMAGES = Text("Images", "Images")
 METRICS = {

@@ -39,7 +39,7 @@ SEVERITIES = {
 }
 PATHS = Text("Images concerned, {shown} of {total}", "Images concernées, {shown} sur {total}")
 CLEAN = Text("The audit found nothing to act on.", "L’audit n’a rien trouvé à traiter.")
-MORE = Text("{n} more that are good to know", "{n} autres, bons à savoir")
+MORE = Text("{n} more that {n:is|are} good to know", "{n} {n:autre, bon|autres, bons} à savoir")
 DONE = Text("What was done about it", "Ce qui a été fait")
 DONE_SPLIT = Text(
     "A split was written that keeps patients and duplicates together. Train with it: --set "

@@ -35,8 +35,8 @@ NPV = Text("NPV, negative predictive value", "VPN, valeur prédictive négative"
 OF_THOUSAND = Text(
     "Of 1000 such images, {positive} would be called positive, {right} of them rightly; "
     "{missed} with {label} would be missed.",
-    "Sur 1000 clichés de ce type, {positive} seraient dits positifs, dont {right} à raison ; "
-    "{missed} avec {label} seraient manqués.",
+    "Sur 1000 clichés de ce type, {positive} {positive:serait dit positif|seraient dits positifs}, "
+    "dont {right} à raison ; {missed} avec {label} {missed:serait manqué|seraient manqués}.",
 )
 SPREAD = Text("Probabilities by true label", "Probabilités selon la vraie étiquette")
 SPREAD_ALT = Text(
@@ -76,7 +76,7 @@ FIGURES = {
     ),
 }
 VERDICT = Text("Verdict", "Verdict")
-LIMIT = Text("Limit: {limit}", "Limite : {limit}")
+LIMIT = Text("Limit:", "Limite :")
 NO_ASSESSMENT = Text(
     "This run was not assessed. Evaluate it again with this version: pneumoscope evaluate BUNDLE "
     "DATA",
@@ -100,29 +100,3 @@ NO_MISTAKE = Text(
 MISTAKE = Text(
     "{truth}, taken for {answered} ({probability})", "{truth}, pris pour {answered} ({probability})"
 )
-VALUES = {
-    name: Text(name, french)
-    for name, french in {
-        "not measured": "non mesuré",
-        "error": "erreur",
-        "sensitivity": "sensibilité",
-        "specificity": "spécificité",
-        "promised": "promis",
-        "seen": "obtenu",
-        "covered": "couverts",
-        "lungs removed": "poumons retirés",
-        "lungs swapped": "poumons échangés",
-        "in lungs": "dans les poumons",
-        "area": "surface",
-        "severity": "sévérité",
-        "lost to": "perdus par",
-        "patients of": "patients avec",
-        "largest gap": "plus grand écart",
-        "of all images": "de toutes les images",
-        "of": "de",
-        "to": "à",
-        "noise": "bruit",
-        "blur": "flou",
-    }.items()
-}
-"""Words beside the verdict's numbers; the longer ones first."""

@@ -16,7 +16,8 @@ NONE = Text(
     "audit DONNÉES --bundle MODÈLE",
 )
 PLACE = Text(
-    "Image {at} of {total}, {decided} decided", "Image {at} sur {total}, {decided} décidées"
+    "Image {at} of {total}, {decided} {decided:decided|decided}",
+    "Image {at} sur {total}, {decided} {decided:décidée|décidées}",
 )
 IN_DATA = Text("Label in the data", "Étiquette dans les données")
 DOUBT = Text("Doubt", "Doute")
@@ -47,14 +48,17 @@ KEYS = Text(
     "Touches : K garder, L changer, X exclure, gauche et droite pour se déplacer.",
 )
 PICTURE = Text("{path}, labelled {label}", "{path}, étiquetée {label}")
-SAVE = Text("Save {n} decisions", "Enregistrer {n} décisions")
+SAVE = Text("Save {n} {n:decision|decisions}", "Enregistrer {n} {n:décision|décisions}")
 SAVED = Text("Saved as {file}", "Enregistré sous {file}")
 APPLY = Text(
     "Train with it: pneumoscope train DATA --set data.patch={file}",
     "Entraînez avec : pneumoscope train DONNÉES --set data.patch={file}",
 )
 DOWNLOAD = Text("Download the decisions", "Télécharger les décisions")
-FROM = Text("Goes on from {file}: {n} decisions.", "Reprend {file} : {n} décisions.")
+FROM = Text(
+    "Goes on from {file}: {n} {n:decision|decisions}.",
+    "Reprend {file} : {n} {n:décision|décisions}.",
+)
 CLOSED = Text(
     "The audit’s folder cannot be written here. Download the decisions instead.",
     "Le dossier de l’audit ne peut être écrit ici. Téléchargez plutôt les décisions.",

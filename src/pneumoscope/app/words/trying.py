@@ -84,15 +84,35 @@ PROBABILITY_ONLY = Text(
     "Calibrated probability {probability}.", "Probabilité calibrée {probability}."
 )
 REASON = Text("Because: {reason}.", "Parce que : {reason}.")
+REASON_OF = Text("It {reason}.", "Ce cliché {reason}.")
+REASON_IN_ENGLISH = Text("Because: {reason}.", "Raison, en anglais : {reason}.")
 PROBABILITIES = Text("Calibrated probabilities", "Probabilités calibrées")
 LABEL_SET = Text("Cannot be excluded", "Ne peut être exclu")
 NOTHING = Text("no label", "aucune étiquette")
-POINT_AT = Text("{name}, {label} from {threshold}", "{name}, {label} dès {threshold}")
+POINT_AT = Text("{name}, {label} from\u00a0{threshold}", "{name}, {label} dès\u00a0{threshold}")
 SIDES = {"yes": Text("positive", "positif"), "no": Text("negative", "négatif")}
 RADIOGRAPH = Text("Radiograph and evidence", "Cliché et indices")
 STORED = Text(
     "{width} × {height} pixels, {bits} bits, {format}",
     "{width} × {height} pixels, {bits} bits, {format}",
+)
+SIMILAR = Text("Similar training images", "Images d’entraînement semblables")
+SIMILAR_LEAD = Text(
+    "The nearest of those the model learnt from, as its gate sees them; at distance 0 it is the "
+    "same image.",
+    "Les plus proches de celles que le modèle a apprises, telles que son filtre les voit ; à "
+    "distance 0, c’est la même image.",
+)
+SIMILAR_ONE = Text("{label}, distance\u00a0{distance}", "{label}, distance\u00a0{distance}")
+TRAINED_ON = Text(
+    "The model was trained on this image, or on a copy of it: its answer proves nothing.",
+    "Le modèle a été entraîné sur cette image ou une copie : sa réponse ne prouve rien.",
+)
+NOT_AT_HAND = Text(
+    "Not at hand: they are shown where the app is given this model’s run with --runs, and the "
+    "training images are still on this machine.",
+    "Non disponibles : elles s’affichent quand l’application reçoit l’exécution de ce modèle avec "
+    "--runs et que les images d’entraînement sont encore sur cette machine.",
 )
 TAKE = Text("Take it along", "Emporter le résultat")
 PDF = Text("One-page PDF", "PDF d’une page")
@@ -101,3 +121,4 @@ JSON = Text("JSON", "JSON")
 MODEL = Text("Model {name}, {id}", "Modèle {name}, {id}")
 EVIDENCE = Text("Evidence for {label}", "Indices pour {label}")
 ORIGINAL = Text("Radiograph", "Cliché")
+IMAGE = Text("Image as it was read", "Image telle que lue")

@@ -172,6 +172,24 @@ class Familiarity:
         found = self.distance(features, answers)
         return np.array([self._score(far, int(a)) for far, a in zip(found, answers, strict=True)])
 
+    def nearest(
+        self, features: Features, *, count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows of `known` nearest to each image and how far they are, `[image, count]` each.
+
+        Distances are Euclidean in the whitened places of all spaces: the deviation of images of
+        one label is about 1 along each axis. Fewer are given where fewer are known.
+
+        Args:
+            features: Of the images.
+            count: How many, the nearest first.
+        """
+        places = _placed(self.spaces, features)[0]
+        squared = _squared_distances(places, self.known, self._known_squared)
+        rows = np.argsort(squared, axis=1, kind="stable")[:, :count]
+        distances = np.sqrt(np.take_along_axis(squared, rows, axis=1))
+        return rows.astype(np.int64), distances.astype(np.float32)
+
     def least(self, answer: int, level: float) -> float:
         """The score up to which an image of this answer is unfamiliar.
 
@@ -331,8 +349,16 @@ def _neighbour_distance(
     places: NDArray[np.float32], known: NDArray[np.float32], lengths: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """`[image]`: mean distance to the nearest known images, whose squared lengths are given."""
+    squared = _squared_distances(places, known, lengths)
+    count = min(_NEIGHBOURS, len(known))
+    nearest = np.partition(squared, count - 1, axis=1)[:, :count]
+    return np.asarray(np.sqrt(nearest).mean(axis=1))
+
+
+def _squared_distances(
+    places: NDArray[np.float32], known: NDArray[np.float32], lengths: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`[image, known image]`; the squared lengths of the known ones are given."""
     squared = np.einsum("ij,ij->i", places, places)[:, None] - 2 * places @ known.T
     squared += lengths
-    count = min(_NEIGHBOURS, len(known))
-    nearest = np.partition(np.maximum(squared, 0), count - 1, axis=1)[:, :count]
-    return np.asarray(np.sqrt(nearest).mean(axis=1))
+    return np.asarray(np.maximum(squared, 0), np.float32)

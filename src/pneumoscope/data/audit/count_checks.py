@@ -7,7 +7,7 @@ from typing import cast
 import polars as pl
 
 from pneumoscope.data.audit.data import AuditData, of_source, sentence
-from pneumoscope.data.audit.issues import Fact, Issue, Severity, count
+from pneumoscope.data.audit.issues import Fact, Issue, Severity, count, of_set, said
 
 _IMBALANCE: tuple[tuple[float, Severity], ...] = ((10.0, "error"), (3.0, "warning"))
 _FEW_PATIENTS = 50
@@ -31,7 +31,15 @@ def counts(data: AuditData) -> list[Issue]:
     excluded = data.catalogue.height - images.height
     message = f"{count(images.height, 'usable image')} of {known} with {labels}."
     message += f" {count(excluded, 'image')} cannot be used or repeat another." if excluded else ""
-    return [Issue("counts", "info", "What there is", message, (), facts)]
+    told = [
+        said(
+            "counts", images=images.height, patients=patients.n_unique(),
+            labels=images["label"].n_unique(),
+        )
+    ]  # fmt: skip
+    if excluded:
+        told.append(said("counts.left_out", images=excluded))
+    return [Issue("counts", "info", "What there is", message, (), facts, tuple(told))]
 
 
 def imbalance(data: AuditData) -> list[Issue]:
@@ -52,7 +60,9 @@ def imbalance(data: AuditData) -> list[Issue]:
             "and read balanced accuracy and AUC."
         )
         facts: dict[str, Fact] = {"ratio": ratio, **dict(table.iter_rows())}
-        issues.append(Issue("imbalance", severity, "Unequal labels", sentence(message), (), facts))
+        told = said("imbalance", common=common, rare=rare, ratio=ratio, many=many, few=few)
+        title, both = "Unequal labels", (*of_set(name), told)
+        issues.append(Issue("imbalance", severity, title, sentence(message), (), facts, both))
     return issues
 
 
@@ -72,7 +82,8 @@ def patients(data: AuditData) -> list[Issue]:
             "more patients."
         )
         facts: dict[str, Fact] = {"label": label, "patients": number, "images": images}
-        issues.append(Issue("patients", severity, "Few patients", message, (), facts))
+        told = (said("patients.few", label=label, patients=number, images=images),)
+        issues.append(Issue("patients", severity, "Few patients", message, (), facts, told))
     return issues + _unknown(data)
 
 
@@ -85,7 +96,8 @@ def _unknown(data: AuditData) -> list[Issue]:
         "may end on both sides of a split. Give patient ids if there are any."
     )
     facts: dict[str, Fact] = {"images": number, "of": total}
-    return [Issue("patients", "info", "Unknown patients", sentence(message), (), facts)]
+    told = (said("patients.unknown", images=number, total=total),)
+    return [Issue("patients", "info", "Unknown patients", sentence(message), (), facts, told)]
 
 
 def split_labels(data: AuditData) -> list[Issue]:
@@ -107,7 +119,8 @@ def _split_issue(name: str, split: str, numbers: dict[str, int]) -> list[Issue]:
         message = f"{of_source(name)}the {split} part has no image of {', '.join(absent)}."
         message += " Nothing can be learnt or measured about them there. Draw the split again."
         title = "Split without a label"
-        return [Issue("split_labels", "error", title, sentence(message), (), facts)]
+        told = (*of_set(name), said("split_labels.absent", split=split, labels=absent))
+        return [Issue("split_labels", "error", title, sentence(message), (), facts, told)]
     least = min(numbers, key=lambda label: numbers[label])
     if numbers[least] >= 20:
         return []
@@ -116,4 +129,6 @@ def _split_issue(name: str, split: str, numbers: dict[str, int]) -> list[Issue]:
         f"'{least}': figures measured on it mean nothing. Draw the split again."
     )
     title = "Split too small"
-    return [Issue("split_labels", "warning", title, sentence(message), (), facts)]
+    small = said("split_labels.small", split=split, label=least, images=numbers[least])
+    both = (*of_set(name), small)
+    return [Issue("split_labels", "warning", title, sentence(message), (), facts, both)]

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
+from pneumoscope.core.said import Said
 from pneumoscope.data.audit.data import AuditData
-from pneumoscope.data.audit.issues import Fact, Issue, Severity, count, percent, sorted_paths
+from pneumoscope.data.audit.issues import (
+    Fact,
+    Issue,
+    Severity,
+    count,
+    of_set,
+    percent,
+    said,
+    sorted_paths,
+)
 from pneumoscope.data.audit.links import both_paths, contradicts, duplicate_groups, links
 
 _TIED = 0.3
@@ -46,7 +58,8 @@ def _repeated(
     message = (
         f"{count(groups.height, 'image')} in {count(int(facts['groups'] or 0), 'group')} {words}"
     )
-    return [Issue(check, "warning", title, message, sorted_paths(groups["path"]), facts)]
+    told = (said(check, images=groups.height, groups=facts["groups"]),)
+    return [Issue(check, "warning", title, message, sorted_paths(groups["path"]), facts, told)]
 
 
 def duplicates_across_labels(data: AuditData) -> list[Issue]:
@@ -95,7 +108,9 @@ def duplicates_across_sources(data: AuditData) -> list[Issue]:
         title = f"Images shared by {one} and {other}"
         facts = _combinations(chosen, "label")
         facts |= {"pairs": chosen.height, "first": one, "second": other}
-        issues.append(Issue("duplicates_across_sources", "warning", title, message, paths, facts))
+        check, pairs = "duplicates_across_sources", chosen.height
+        told = (said(check, pairs=pairs, images=len(paths), first=one, second=other),)
+        issues.append(Issue(check, "warning", title, message, paths, facts, told))
     return issues
 
 
@@ -118,11 +133,12 @@ def borrowed_labels(data: AuditData) -> list[Issue]:
         auc, _ = placements(guess, shared["borrowed"].to_numpy())
         often = [label for label, rate in rates.items() if rate >= 0.5]
         rest = [label for label in rates if label not in often]
-        said = ", ".join(f"{percent(rates[label])} of '{label}'" for label in (*often, *rest))
+        shares = {label: rates[label] for label in (*often, *rest)}
+        shown = ", ".join(f"{percent(rate)} of '{label}'" for label, rate in shares.items())
         strength = "almost perfectly predictable from" if auc > 0.95 else "tied to"
         message = (
             f"In {name}, the source is {strength} the label (AUC {auc:.2f}, "
-            f"Cramér's V {tie:.2f}): {said} also "
+            f"Cramér's V {tie:.2f}): {shown} also "
             "occur in another data set. A model can win by telling sources apart instead of "
             "disease: test every label on images of a source that has all of them."
         )
@@ -131,8 +147,20 @@ def borrowed_labels(data: AuditData) -> list[Issue]:
         severity: Severity = "error" if auc > 0.8 else "warning"
         title = f"Labels of {name} come from different sources"
         paths = shared.filter("borrowed")["path"]
-        issues.append(Issue("label_source", severity, title, message, sorted_paths(paths), facts))
+        listed, told = sorted_paths(paths), _borrowed(name, auc=auc, tie=tie, shares=shares)
+        issues.append(Issue("label_source", severity, title, message, listed, facts, told))
     return issues
+
+
+def _borrowed(
+    name: str, *, auc: float, tie: float, shares: Mapping[str, float]
+) -> tuple[Said, ...]:
+    return (
+        *of_set(name),
+        said(f"label_source.{'predictable' if auc > 0.95 else 'tied'}", auc=auc, tie=tie),
+        *(said("label_source.shared", label=label, share=rate) for label, rate in shares.items()),
+        said("label_source.borrowed"),
+    )
 
 
 def patient_leakage(data: AuditData) -> list[Issue]:
@@ -149,7 +177,9 @@ def patient_leakage(data: AuditData) -> list[Issue]:
     )
     facts: dict[str, Fact] = {"patients": number, "images": rows.height, **_split_facts(rows)}
     title = "Patients cross splits"
-    return [Issue("patient_leakage", "error", title, message, sorted_paths(rows["path"]), facts)]
+    paths = sorted_paths(rows["path"])
+    told = (said("patient_leakage", patients=number, images=rows.height),)
+    return [Issue("patient_leakage", "error", title, message, paths, facts, told)]
 
 
 def duplicate_leakage(data: AuditData) -> list[Issue]:
@@ -165,7 +195,9 @@ def duplicate_leakage(data: AuditData) -> list[Issue]:
     )
     facts: dict[str, Fact] = {"groups": number, "images": rows.height, **_split_facts(rows)}
     title = "Groups of duplicates cross splits"
-    return [Issue("duplicate_leakage", "error", title, message, sorted_paths(rows["path"]), facts)]
+    paths = sorted_paths(rows["path"])
+    told = (said("duplicate_leakage", groups=number, images=rows.height),)
+    return [Issue("duplicate_leakage", "error", title, message, paths, facts, told)]
 
 
 def _split_facts(rows: pl.DataFrame) -> dict[str, Fact]:
@@ -176,7 +208,8 @@ def _linked(
     check: str, severity: Severity, title: str, message: str, table: pl.DataFrame, column: str
 ) -> Issue:
     facts = {"pairs": table.height, **_combinations(table, column)}
-    return Issue(check, severity, title, message, sorted_paths(both_paths(table)), facts)
+    told = (said(check, pairs=table.height),)
+    return Issue(check, severity, title, message, sorted_paths(both_paths(table)), facts, told)
 
 
 def _combinations(table: pl.DataFrame, column: str) -> dict[str, Fact]:

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from pneumoscope.data.audit.data import AuditData
-from pneumoscope.data.audit.issues import Fact, Issue, Severity, count, sorted_paths
+from pneumoscope.data.audit.issues import Fact, Issue, Severity, count, said, sorted_paths
+from pneumoscope.data.audit.keys import KEYS
 from pneumoscope.imaging.thumbnail import BLANK_DEVIATION, BLANK_RANGE
 
 _TINY = 64
@@ -27,6 +28,7 @@ def found(
     *,
     title: str,
     message: str,
+    key: str | None = None,
     **facts: Fact,
 ) -> list[Issue]:
     """One issue about the paths of `rows`, or none where there are no rows.
@@ -37,13 +39,16 @@ def found(
         rows: a table with `path`.
         title: of the issue.
         message: what follows the number of images.
+        key: of what the message says; the check's name unless given.
         facts: beside `images`.
     """
     paths = sorted_paths(rows["path"].to_list())
     if not paths:
         return []
-    said = f"{count(len(paths), 'image')} {message}"
-    return [Issue(check, severity, title, said, paths, {"images": len(paths), **facts})]
+    words, every = f"{count(len(paths), 'image')} {message}", {"images": len(paths), **facts}
+    named = key or check
+    told = said(named, **{name: every[name] for name in KEYS[named]})
+    return [Issue(check, severity, title, words, paths, every, (told,))]
 
 
 def unreadable(data: AuditData) -> list[Issue]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pneumoscope.core.said import Said, Value, checked
+from pneumoscope.data.audit.keys import KEYS
+
 Severity = Literal["info", "warning", "error"]
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
@@ -28,18 +31,31 @@ class Issue:
     """Catalogue paths concerned: sorted, or the worst first where the check ranks them."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """The numbers behind the message."""
+    said: tuple[Said, ...] = ()
+    """What the message says, sentence by sentence, for other languages."""
 
     def to_json(self) -> dict[str, object]:
         """The issue as JSON's own types."""
         return {
             "check": self.check, "severity": self.severity, "title": self.title,
             "message": self.message, "paths": list(self.paths), "facts": dict(self.facts),
+            "said": [one.to_json() for one in self.said],
         }  # fmt: skip
 
 
 def sorted_paths(paths: Iterable[str]) -> tuple[str, ...]:
     """The paths, each once, sorted."""
     return tuple(sorted(set(paths)))
+
+
+def said(key: str, **values: Value) -> Said:
+    """One of the sentences of `keys.KEYS`, with what stands in its gaps."""
+    return checked(KEYS, key, values)
+
+
+def of_set(name: str) -> tuple[Said, ...]:
+    """What is said first where a sentence speaks of one data set, see `data.of_source`."""
+    return (said("set", source=name),) if name else ()
 
 
 def count(number: int, noun: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.core.types import FloatArray
 from pneumoscope.data.audit.data import AuditData
-from pneumoscope.data.audit.issues import Fact, Issue, count
+from pneumoscope.data.audit.issues import Fact, Issue, count, said
 from pneumoscope.data.audit.statistics import batched
 from pneumoscope.data.duplicates import Pair, connected_groups
 
@@ -44,7 +44,8 @@ def label_suspects(data: AuditData) -> list[Issue]:
         "hard: have them read again, the most suspect first."
     )
     title, ranked = "Label-error suspects", tuple(paths[row] for row in shares)
-    return [Issue("label_suspects", "warning", title, message, ranked, facts)]
+    told = (said("label_suspects", images=len(shares), share=_SUSPECT),)
+    return [Issue("label_suspects", "warning", title, message, ranked, facts, told)]
 
 
 def suspects(

@@ -10,7 +10,7 @@ import polars as pl
 
 from pneumoscope.data.audit.data import AuditData
 from pneumoscope.data.audit.file_checks import found
-from pneumoscope.data.audit.issues import Issue, count, sorted_paths
+from pneumoscope.data.audit.issues import Issue, count, said, sorted_paths
 
 _WORDS = {
     "normal": ("normal", "healthy", "nofinding"),
@@ -138,6 +138,7 @@ def missing_files(data: AuditData) -> list[Issue]:
             message,
             sorted_paths(data.missing),
             {"files": len(data.missing)},
+            (said("missing_files", files=len(data.missing)),),
         )
     ]
 
@@ -156,6 +157,7 @@ def surplus_files(data: AuditData) -> list[Issue]:
             message,
             sorted_paths(data.surplus),
             {"files": len(data.surplus)},
+            (said("surplus_files", files=len(data.surplus)),),
         )
     ]
 

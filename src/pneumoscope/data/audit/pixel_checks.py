@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -69,7 +71,9 @@ def rotated(data: AuditData) -> list[Issue]:
     lowest = np.argmin(list(table.values()), axis=0)
     rows = _flagged(pictures, np.min(list(table.values()), axis=0), _TURNED, trust=False)
     how = dict(zip(pictures["path"].to_list(), lowest.tolist(), strict=True))
-    facts = {name: sum(names[how[path]] == name for path in rows["path"]) for name in names}
+    facts: dict[str, Any] = {
+        name: sum(names[how[path]] == name for path in rows["path"]) for name in names
+    }
     return issues + found(
         "rotated",
         "warning",
@@ -119,6 +123,7 @@ def lateral(data: AuditData) -> list[Issue]:
         message=(
             "are lateral views by their own data, beside frontal ones. Train on one kind of view."
         ),
+        key="lateral.declared",
     )
     if data.pictures.is_empty():
         return issues
@@ -133,6 +138,7 @@ def lateral(data: AuditData) -> list[Issue]:
             "do not show two lungs side by side: lateral views, single lungs "
             "or chests far off the centre. Look at them; a lateral view teaches other signs."
         ),
+        key="lateral.likely",
         threshold=_LATERAL,
     )
 
@@ -180,7 +186,9 @@ def _whole_set(data: AuditData, check: str, changes: dict[str, object]) -> list[
                 "looks like a chest only when undone. Check how they were exported, all of them."
             )
             said = f"are {how}, to judge by their median, which {message}"
-            issues += found(check, "error", shown, title=title, message=said)
+            issues += found(
+                check, "error", shown, title=title, message=said, key="changed_set", change=how
+            )
     return issues
 
 

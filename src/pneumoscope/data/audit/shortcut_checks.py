@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from pneumoscope.core.association import cramers_v
+from pneumoscope.core.said import Value
 from pneumoscope.core.types import FloatArray
 from pneumoscope.data.audit.data import AuditData, of_source, sentence
 from pneumoscope.data.audit.duplicate_checks import borrowed_labels
-from pneumoscope.data.audit.issues import Fact, Issue, Severity, percent
+from pneumoscope.data.audit.issues import Fact, Issue, Severity, of_set, percent, said
 from pneumoscope.data.audit.predictability import Predictability, predictability
 
 _WARN, _ALARM = 0.6, 0.8
@@ -84,7 +85,9 @@ def _overview(name: str, found: dict[str, Predictability]) -> Issue:
     facts: dict[str, Fact] = {"source": name or None, "chance": 0.5}
     for cue, result in found.items():
         facts |= {f"auc:{cue}": result.auc, f"low:{cue}": result.low, f"high:{cue}": result.high}
-    return Issue("shortcuts", "info", "Shortcuts tried", sentence(message), (), facts)
+    tried = (said("shortcuts.tried_one", cue=cue, auc=result.auc) for cue, result in found.items())
+    told = (*of_set(name), said("shortcuts.tried"), *tried)
+    return Issue("shortcuts", "info", "Shortcuts tried", sentence(message), (), facts, told)
 
 
 def label_sources(data: AuditData) -> list[Issue]:
@@ -117,11 +120,20 @@ def _shortcut(name: str, cue: str, result: Predictability) -> Issue:
         f"({result.low:.2f} to {result.high:.2f}); chance is 0.50. It shows no anatomy, and a "
         "model may learn it instead of disease."
     )
+    area = _area(result)
+    one = said("shortcuts.one", cue=cue, auc=area)
+    told = [*of_set(name), said("shortcuts.all", auc=area) if cue == _ALL else one]
     if cue in (*_ANATOMICAL, _ALL):
         message += " Part of it may be the disease itself, which changes this too."
+        told.append(said("shortcuts.disease"))
     facts = _facts(result, source=name or None, cue=cue)
     title = f"{sentence(known)} predicts the label"
-    return Issue("shortcuts", _severity(result.low), title, sentence(message), (), facts)
+    severity, every = _severity(result.low), tuple(told)
+    return Issue("shortcuts", severity, title, sentence(message), (), facts, every)
+
+
+def _area(result: Predictability) -> Value:
+    return {"value": result.auc, "low": result.low, "high": result.high}
 
 
 def _facts(result: Predictability, **more: Fact) -> dict[str, Fact]:
@@ -134,7 +146,14 @@ def _separable(name: str, result: Predictability) -> list[Issue]:
     apart = {both: auc for both, auc in pairs.items() if auc >= 0.9}
     if not apart:
         return []
-    shown = "; ".join(f"'{a}' and '{b}' (AUC {auc:.2f})" for (a, b), auc in list(apart.items())[:4])
+    first = dict(list(apart.items())[:4])
+    shown = "; ".join(f"'{a}' and '{b}' (AUC {auc:.2f})" for (a, b), auc in first.items())
+    told = (
+        *of_set(name),
+        said("label_source.apart"),
+        *(said("label_source.pair", first=a, second=b, auc=auc) for (a, b), auc in first.items()),
+        said("label_source.unstated"),
+    )
     message = (
         f"{of_source(name)}cues of acquisition almost suffice to tell labels apart: {shown}. The "
         "label may be predictable from the source, which the data do not state: find out where "
@@ -144,7 +163,7 @@ def _separable(name: str, result: Predictability) -> list[Issue]:
     facts = {"source": name or None, **facts}
     severity: Severity = "error" if max(apart.values()) >= 0.95 else "warning"
     title = "Labels look as if they came from different sources"
-    return [Issue("label_source", severity, title, sentence(message), (), facts)]
+    return [Issue("label_source", severity, title, sentence(message), (), facts, told)]
 
 
 def sources(data: AuditData) -> list[Issue]:
@@ -165,7 +184,8 @@ def _told_source(told: Predictability) -> Issue:
         "the more a label that is tied to it can be guessed."
     )
     severity: Severity = "warning" if told.low > _ALARM else "info"
-    return Issue("sources", severity, "Sources can be told apart", message, (), _facts(told))
+    title, parts = "Sources can be told apart", (said("sources.told", auc=_area(told)),)
+    return Issue("sources", severity, title, message, (), _facts(told), parts)
 
 
 def _tie(table: pl.DataFrame, names: list[str], groups: list[str]) -> list[Issue]:
@@ -183,12 +203,15 @@ def _tie(table: pl.DataFrame, names: list[str], groups: list[str]) -> list[Issue
         f"V {tie:.2f}): the source alone predicts the label with an AUC of {result.auc:.2f} "
         f"({result.low:.2f} to {result.high:.2f}); chance is 0.50."
     )
+    key = "untied" if severity == "info" else "determine" if tie > 0.9 else "tied"
+    told = [said(f"sources.{key}", tie=tie, auc=_area(result))]
     if severity != "info":
         message += " Train on labels that every source has, or test on a source left out."
+        told.append(said("sources.remedy"))
     table_facts = table.group_by("source", "label").len().sort("source", "label").iter_rows()
     counted: dict[str, Any] = {f"{source}:{label}": number for source, label, number in table_facts}
     facts = _facts(result, cramers_v=tie, cue="source", **counted)
-    return [Issue("sources", severity, "Label and source", message, (), facts)]
+    return [Issue("sources", severity, "Label and source", message, (), facts, tuple(told))]
 
 
 def markers(data: AuditData) -> list[Issue]:
@@ -211,5 +234,11 @@ def markers(data: AuditData) -> list[Issue]:
         facts: dict[str, Fact] = {f"marked:{label}": rate for label, rate in rates.items()}
         facts = {"source": name or None, "gap": gap, **facts}
         title = "Corner text and markers per label"
-        issues.append(Issue("markers", severity, title, sentence(message), (), facts))
+        told = (
+            *of_set(name),
+            said("markers", most=most, most_share=rates[most], least=least,
+                 least_share=rates[least]),
+            said("markers.read" if gap > 0.2 else "markers.alike"),
+        )  # fmt: skip
+        issues.append(Issue("markers", severity, title, sentence(message), (), facts, told))
     return issues

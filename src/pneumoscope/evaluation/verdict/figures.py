@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
+from pneumoscope.core.said import Said
 from pneumoscope.evaluation.verdict.parts import (
+    Colour,
     Content,
     Estimate,
     Finding,
@@ -16,6 +19,7 @@ from pneumoscope.evaluation.verdict.parts import (
     number,
     part,
     rows,
+    said,
     three,
     unmeasured,
     worst,
@@ -47,20 +51,38 @@ def discrimination(metrics: Content, assessment: Content) -> Finding:
         return unmeasured(
             "the AUC is not defined with images of one label only",
             "Evaluate on images of every label.",
+            said("unmeasured.discrimination"),
         )
     label, least = min(known.items(), key=lambda item: item[1].low)
     limit = f"lower end: green from {AUC_EXCELLENT:.2f}; upper end: red below {AUC_ACCEPTABLE:.2f}"
     which = "" if len(areas) == 2 else f" of {label}, the label told apart worst,"
-    told = f"The AUC{which} is {least}"
-    if least.low >= AUC_EXCELLENT:
-        return Finding("green", f"AUC {mean}", limit, f"{told}: excellent even at its lower end.")
-    if least.high < AUC_ACCEPTABLE:
-        return Finding(
-            "red", f"AUC {least}", limit, f"{told}: not acceptable even at its upper end."
-        )
-    if least.low <= CHANCE:
-        return Finding("red", f"AUC {least}", limit, f"{told}: chance ({CHANCE}) is not excluded.")
-    return Finding("amber", f"AUC {least}", limit, f"{told}: its lower end is not excellent.")
+    found, ending, also = _graded_area(least)
+    told = (
+        said("discrimination.auc", auc=least)
+        if len(areas) == 2
+        else said("discrimination.least", auc=least, label=label)
+    )
+    return Finding(
+        found,
+        f"AUC {mean if found == 'green' else least}",
+        limit,
+        f"The AUC{which} is {least}: {ending}.",
+        (told, also),
+        said("limit.discrimination", green=AUC_EXCELLENT, red=AUC_ACCEPTABLE),
+    )
+
+
+def _graded_area(area: Estimate) -> tuple[Colour, str, Said]:
+    """Its colour, and why."""
+    if area.low >= AUC_EXCELLENT:
+        return "green", "excellent even at its lower end", said("discrimination.excellent")
+    if area.high < AUC_ACCEPTABLE:
+        words = "not acceptable even at its upper end"
+        return "red", words, said("discrimination.not_acceptable")
+    if area.low <= CHANCE:
+        words = f"chance ({CHANCE}) is not excluded"
+        return "red", words, said("discrimination.chance", chance=CHANCE)
+    return "amber", "its lower end is not excellent", said("discrimination.not_excellent")
 
 
 def calibration(metrics: Content, assessment: Content) -> Finding:
@@ -68,20 +90,37 @@ def calibration(metrics: Content, assessment: Content) -> Finding:
     section = part(assessment, "calibration")
     error = estimate(part(section, "after").get("ece") or metrics.get("ece"))
     if error is None:
-        return unmeasured("the calibration error is not defined", "Evaluate on more images.")
+        missing = said("unmeasured.calibration")
+        return unmeasured(
+            "the calibration error is not defined", "Evaluate on more images.", missing
+        )
     limit = f"upper end: green up to {ECE_SMALL:.2f}; lower end: red above {ECE_LARGE:.2f}"
-    gap = f"Confidence and accuracy differ by {error} on average"
-    value = f"error {error}"
+    colour, ending, also = _graded_error(error, section)
+    return Finding(
+        colour,
+        f"error {error}",
+        limit,
+        f"Confidence and accuracy differ by {error} on average{ending}.",
+        (said("calibration.gap", error=error), also),
+        said("limit.calibration", green=ECE_SMALL, red=ECE_LARGE),
+    )
+
+
+def _graded_error(error: Estimate, section: Content) -> tuple[Colour, str, Said]:
+    """Its colour, and why."""
     if error.low > ECE_LARGE:
-        return Finding("red", value, limit, f"{gap}: probabilities must not be read as such.")
+        words = ": probabilities must not be read as such"
+        return "red", words, said("calibration.not_as_such")
     if error.high > ECE_SMALL:
-        return Finding("amber", value, limit, f"{gap}: read probabilities as an order only.")
+        words = ": read probabilities as an order only"
+        return "amber", words, said("calibration.order_only")
     before = estimate(part(section, "before").get("log_loss"))
     after = estimate(part(section, "after").get("log_loss"))
     if before and after and after.low > before.high:
-        words = f"log loss rose from {before} to {after} with calibration"
-        return Finding("amber", value, limit, f"{gap}, but {words}: the splits are not alike.")
-    return Finding("green", value, limit, f"{gap}: probabilities may be read as such.")
+        words = f", but log loss rose from {before} to {after} with calibration"
+        told = said("calibration.not_alike", before=before, after=after)
+        return "amber", f"{words}: the splits are not alike", told
+    return "green", ": probabilities may be read as such", said("calibration.as_such")
 
 
 def operating_points(metrics: Content, assessment: Content) -> Finding:
@@ -92,12 +131,14 @@ def operating_points(metrics: Content, assessment: Content) -> Finding:
         return unmeasured(
             "the bundle has no operating point that these images could test",
             "Train again with a calibration split; operating points are chosen on it.",
+            said("unmeasured.points"),
         )
     chosen = worst(findings)
     broken = sum(finding.colour in {"red", "amber"} for finding in findings)
     if not broken:
         sentence = f"All {len(findings)} promised rates were kept. {chosen.sentence}"
-        return Finding("green", chosen.value, chosen.threshold, sentence)
+        told = (said("points.all_kept", rates=len(findings)), *chosen.said)
+        return replace(chosen, sentence=sentence, said=told)
     return chosen
 
 
@@ -116,16 +157,10 @@ def _promises(assessment: Content) -> Iterator[Finding]:
 
 def _promise(point: Content, rate: str, both: tuple[Estimate, Estimate], loss: Estimate) -> Finding:
     promised, seen = both
-    name = str(point.get("name") or point.get("rule")).replace(">=", "\u2265")
-    label = point.get("label")
-    colour = graded(loss.high, green=PROMISE_MARGIN, red=math.inf)
-    ending = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
-    if colour != "green":
-        ending = f"so a loss of {three(loss.high)} is not excluded; more images would tell"
-    if loss.low > 0:
-        colour, ending = "amber", f"surely less, by {three(loss.low)} or more"
-    if loss.low > PROMISE_BROKEN:
-        colour = "red"
+    named = str(point.get("name") or point.get("rule"))
+    name, label = named.replace(">=", "\u2265"), str(point.get("label"))
+    colour, ending, also = _graded_loss(loss)
+    values = {"label": label, "point": named, "rate": rate}
     return Finding(
         colour,
         f"{rate} {three(promised.value)} promised, {three(seen.value)} seen",
@@ -133,7 +168,22 @@ def _promise(point: Content, rate: str, both: tuple[Estimate, Estimate], loss: E
         f"{PROMISE_BROKEN:.2f} is sure",
         f"For {label}, the operating point \u201c{name}\u201d promised a {rate} of {promised} and "
         f"gave {seen}, {ending}.",
+        (said("points.promise", **values, promised=promised, seen=seen), also),
+        said("limit.points", green=PROMISE_MARGIN, red=PROMISE_BROKEN),
     )
+
+
+def _graded_loss(loss: Estimate) -> tuple[Colour, str, Said]:
+    """The colour of a loss against what was promised, and why."""
+    if loss.low > 0:
+        words = f"surely less, by {three(loss.low)} or more"
+        colour: Colour = "red" if loss.low > PROMISE_BROKEN else "amber"
+        return colour, words, said("points.less", loss=loss.low)
+    if graded(loss.high, green=PROMISE_MARGIN, red=math.inf) != "green":
+        words = f"so a loss of {three(loss.high)} is not excluded; more images would tell"
+        return "amber", words, said("points.open", loss=loss.high)
+    words = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
+    return "green", words, said("points.kept", margin=PROMISE_MARGIN)
 
 
 def shift(metrics: Content, assessment: Content) -> Finding:
@@ -148,40 +198,45 @@ def shift(metrics: Content, assessment: Content) -> Finding:
         return unmeasured(
             "the calibration split's predictions are not at hand",
             "Evaluate with the bundle of a training that kept them.",
+            said("unmeasured.shift"),
         )
     value = f"p\u00a0=\u00a0{three(p_value)}, distance {three(distance)}"
     limit = (
         f"green from p\u00a0=\u00a0{SHIFT_P}; red below {SHIFT_P_STRONG} with a distance of "
         f"{SHIFT_DISTANCE:.2f} or more"
     )
+    bound = said("limit.shift", green=SHIFT_P, red=SHIFT_P_STRONG, distance=SHIFT_DISTANCE)
+    told = said("shift.distance", distance=distance, p=p_value)
     compared = f"Scores differ from the calibration split's by a distance of {three(distance)}"
     if p_value >= SHIFT_P:
         words = f"{compared} (p\u00a0=\u00a0{three(p_value)}), as exchangeable images would"
-        return Finding("green", value, limit, f"{words}; that does not prove they are.")
+        sentence = f"{words}; that does not prove they are."
+        return Finding("green", value, limit, sentence, (told, said("shift.none")), bound)
     large = p_value < SHIFT_P_STRONG and distance >= SHIFT_DISTANCE
     ending = "do not count on them" if large else "they may hold less well"
     sentence = (
         f"{compared} (p\u00a0=\u00a0{three(p_value)}): the images are not exchangeable with it, so "
         f"thresholds and label sets lose their guarantee; {ending}."
     )
-    return Finding("red" if large else "amber", value, limit, sentence)
+    also = said("shift.large" if large else "shift.small")
+    return Finding("red" if large else "amber", value, limit, sentence, (told, also), bound)
 
 
 def sample_size(metrics: Content, assessment: Content) -> Finding:
     """Whether there are enough patients of the rarest label, and the AUC is known well enough."""
     sizes = _label_sizes(metrics, assessment)
     if not sizes:
-        return unmeasured("images per label are not recorded", "Evaluate again.")
+        missing = said("unmeasured.size")
+        return unmeasured("images per label are not recorded", "Evaluate again.", missing)
     label, (n_images, n_patients) = min(sizes.items(), key=lambda item: item[1][1])
     area = estimate(metrics.get("auc"))
     width = area.high - area.low if area else float("inf")
     colour = graded(n_patients, green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, rising=False)
     counted = f"The rarest label, {label}, has {n_images} images of {n_patients} patients"
-    precise = (
-        f"the interval of the AUC is {three(width)} wide"
-        if width < 1
-        else "the AUC has no interval"
-    )
+    precise, also = "the AUC has no interval", said("size.no_interval")
+    if width < 1:
+        precise = f"the interval of the AUC is {three(width)} wide"
+        also = said("size.interval", width=width)
     if colour == "green" and width > AUC_WIDTH:
         colour = "amber"
     ending = {
@@ -195,6 +250,12 @@ def sample_size(metrics: Content, assessment: Content) -> Finding:
         f"green from {LABEL_IMAGES} patients and up to an AUC interval {AUC_WIDTH:.2f} wide; red "
         f"below {LABEL_IMAGES_FEWEST} patients",
         f"{counted}, and {precise}: {ending}.",
+        (
+            said("size.counted", label=label, images=n_images, patients=n_patients),
+            also,
+            said(f"size.{colour}"),
+        ),
+        said("limit.size", green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, width=AUC_WIDTH),
     )
 
 

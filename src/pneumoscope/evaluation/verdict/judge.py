@@ -9,7 +9,7 @@ a function of the numbers in `metrics.json` and `assessment.json`, so anybody ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from typing import Any
 
 from pneumoscope.evaluation.verdict.figures import (
     calibration,
@@ -19,8 +19,9 @@ from pneumoscope.evaluation.verdict.figures import (
     shift,
 )
 from pneumoscope.evaluation.verdict.parts import WORST_FIRST, Colour, Content, Finding, listed
+from pneumoscope.evaluation.verdict.pictures import robustness, saliency
 from pneumoscope.evaluation.verdict.sets import groups, label_sets
-from pneumoscope.evaluation.verdict.shortcuts import robustness, saliency, shortcuts, sources
+from pneumoscope.evaluation.verdict.shortcuts import shortcuts, sources
 
 ITEMS: Mapping[str, Callable[[Content, Content], Finding]] = {
     "discrimination": discrimination,
@@ -48,14 +49,14 @@ _WORD: Mapping[Colour, str] = {
 }  # fmt: skip
 
 
-def judge(metrics: Mapping[str, object], assessment: Mapping[str, object]) -> list[dict[str, str]]:
-    """A row for each of `ITEMS`, in order: item, colour, value, threshold, sentence.
+def judge(metrics: Mapping[str, object], assessment: Mapping[str, object]) -> list[dict[str, Any]]:
+    """A row for each of `ITEMS`, in order: item, colour, value, threshold, sentence, said, limit.
 
     Args:
         metrics: the content of `metrics.json`.
         assessment: that of `assessment.json`; what is missing or null makes its item grey.
     """
-    return [{"item": item, **asdict(check(metrics, assessment))} for item, check in ITEMS.items()]
+    return [{"item": item, **check(metrics, assessment).to_row()} for item, check in ITEMS.items()]
 
 
 def overall_colour(verdict: Sequence[Mapping[str, str]]) -> Colour:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from pneumoscope.core.said import Said, Value, checked
+from pneumoscope.evaluation.verdict.keys import KEYS
+
 Colour: TypeAlias = Literal["green", "amber", "red", "grey"]
 Content: TypeAlias = Mapping[str, Any]
 """Part of `metrics.json` or `assessment.json`."""
@@ -26,12 +29,24 @@ class Finding:
         value: what was measured, short.
         threshold: the limit that decided.
         sentence: what a careful reviewer would write, with the number in it.
+        said: what the sentence says, in parts, for other languages.
+        limit: what the threshold says, likewise.
     """
 
     colour: Colour
     value: str
     threshold: str
     sentence: str
+    said: tuple[Said, ...]
+    limit: Said
+
+    def to_row(self) -> dict[str, Any]:
+        """The finding as JSON's own types."""
+        return {
+            "colour": self.colour, "value": self.value, "threshold": self.threshold,
+            "sentence": self.sentence, "said": [one.to_json() for one in self.said],
+            "limit": self.limit.to_json(),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,24 @@ class Estimate:
         if math.isinf(self.low) or math.isinf(self.high):
             return f"{three(self.value)} (no interval)"
         return f"{three(self.value)} ({three(self.low)} to {three(self.high)})"
+
+    def to_json(self) -> dict[str, float | None]:
+        """The number and its interval, whose ends are None where none was computed."""
+        if math.isinf(self.low) or math.isinf(self.high):
+            return {"value": self.value, "low": None, "high": None}
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def said(key: str, **values: Value | Estimate) -> Said:
+    """One of the sentences of `keys.KEYS`, with what stands in its gaps."""
+    return checked(KEYS, key, {name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: Value | Estimate) -> Value:
+    """As JSON takes it: an end without bound is None."""
+    if isinstance(value, Estimate):
+        return value.to_json()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def estimate(entry: object) -> Estimate | None:
@@ -105,9 +138,10 @@ def worst(findings: Sequence[Finding]) -> Finding:
     return min(findings, key=lambda finding: WORST_FIRST.index(finding.colour))
 
 
-def unmeasured(what: str, remedy: str) -> Finding:
-    """A grey finding: `what` is missing, and how to get it."""
-    return Finding("grey", "not measured", "none applied", f"Not judged: {what}. {remedy}")
+def unmeasured(what: str, remedy: str, told: Said) -> Finding:
+    """A grey finding: `what` is missing, and how to get it; `told` says both."""
+    sentence = f"Not judged: {what}. {remedy}"
+    return Finding("grey", "not measured", "none applied", sentence, (told,), said("limit.none"))
 
 
 def three(value: float) -> str:

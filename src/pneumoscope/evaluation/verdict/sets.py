@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from pneumoscope.core.said import Said
 from pneumoscope.evaluation.verdict.parts import (
+    Colour,
     Content,
     Estimate,
     Finding,
@@ -15,6 +17,7 @@ from pneumoscope.evaluation.verdict.parts import (
     number,
     part,
     rows,
+    said,
     three,
     unmeasured,
     worst,
@@ -46,6 +49,7 @@ def label_sets(metrics: Content, assessment: Content) -> Finding:
         return unmeasured(
             "the bundle makes no label sets",
             "Train again with label sets and a calibration split; they are fitted on it.",
+            said("unmeasured.sets"),
         )
     return worst(found)
 
@@ -58,18 +62,39 @@ def _coverage(row: Content, level: float, section: Content) -> Finding | None:
     whose = "all images" if group == "all" else str(row.get("value"))
     value = f"{covered} of {whose} covered"
     limit = f"upper end: green from {level:.2f}, red below {level - COVERAGE_SLACK:.2f}"
-    told = f"Label sets hold the true label of {whose} with a frequency of {covered}"
+    told = said("sets.all", covered=covered)
+    if group == "label":
+        told = said("sets.label", covered=covered, label=whose)
     promised = group == "all" or section.get("conditional") is True
+    colour, ending, also = _kept(covered, level, number(row, "single"), promised=promised)
+    return Finding(
+        colour,
+        value,
+        limit,
+        f"Label sets hold the true label of {whose} with a frequency of {covered}{ending}.",
+        (told, also),
+        said("limit.sets", green=level, red=round(level - COVERAGE_SLACK, 6)),
+    )
+
+
+def _kept(
+    covered: Estimate, level: float, single: float | None, *, promised: bool
+) -> tuple[Colour, str, Said]:
+    """The colour of a coverage, and why."""
     if covered.high < level - COVERAGE_SLACK and promised:
-        return Finding("red", value, limit, f"{told}: the promised {level:.2f} is broken.")
+        words = f": the promised {level:.2f} is broken"
+        return "red", words, said("sets.broken", level=level)
+    if covered.high < level and promised:
+        words = f": surely below the promised {level:.2f}"
+        return "amber", words, said("sets.below", level=level)
     if covered.high < level:
-        words = "surely below the promised" if promised else "not promised per label, but below"
-        return Finding("amber", value, limit, f"{told}: {words} {level:.2f}.")
-    single = number(row, "single")
+        words = f": not promised per label, but below {level:.2f}"
+        return "amber", words, said("sets.below_unpromised", level=level)
     if single is not None and single < SINGLE_SHARE:
         share = f"only {three(single)} of the sets single out one label (limit {SINGLE_SHARE})"
-        return Finding("amber", value, limit, f"{told}, but {share}: kept by saying little.")
-    return Finding("green", value, limit, f"{told}; {level:.2f} was promised.")
+        told = said("sets.little", single=single, limit=SINGLE_SHARE)
+        return "amber", f", but {share}: kept by saying little", told
+    return "green", f"; {level:.2f} was promised", said("sets.kept", level=level)
 
 
 def groups(metrics: Content, assessment: Content) -> Finding:
@@ -84,22 +109,30 @@ def groups(metrics: Content, assessment: Content) -> Finding:
         return unmeasured(
             f"no two groups have {GROUP_IMAGES} images of {GROUP_PATIENTS} patients of a label",
             "Record source, view, sex or age in the catalogue, and evaluate on more patients.",
+            said("unmeasured.groups", images=GROUP_IMAGES, patients=GROUP_PATIENTS),
         )
-    gap, words = found[0]
+    gap, words, told = found[0]
     limit = f"lower end: green up to 0, red above {GROUP_GAP:.2f}"
-    value = f"largest gap {gap}"
+    widest, open_words, open_told = max(found, key=lambda item: item[0].high)
+    colour: Colour = "green"
+    ending, also = ", the widest gap found: it may be chance", said("groups.chance")
     if gap.low > GROUP_GAP:
-        return Finding("red", value, limit, f"{words}: a gap of {three(gap.low)} or more is sure.")
-    if gap.low > 0:
-        return Finding("amber", value, limit, f"{words}: one group is surely worse served.")
-    open_gap, open_words = max(found, key=lambda item: item[0].high)
-    if open_gap.high > GROUP_UNKNOWN:
-        ending = f"groups are too small to exclude a gap of {three(open_gap.high)}"
-        return Finding("amber", f"largest gap {open_gap}", limit, f"{open_words}: {ending}.")
-    return Finding("green", value, limit, f"{words}, the widest gap found: it may be chance.")
+        colour, ending = "red", f": a gap of {three(gap.low)} or more is sure"
+        also = said("groups.sure", gap=gap.low)
+    elif gap.low > 0:
+        colour, ending = "amber", ": one group is surely worse served"
+        also = said("groups.worse")
+    elif widest.high > GROUP_UNKNOWN:
+        gap, words, told = widest, open_words, open_told
+        colour = "amber"
+        ending = f": groups are too small to exclude a gap of {three(widest.high)}"
+        also = said("groups.open", gap=widest.high)
+    bound = said("limit.groups", red=GROUP_GAP)
+    sentence = f"{words}{ending}."
+    return Finding(colour, f"largest gap {gap}", limit, sentence, (told, also), bound)
 
 
-def _gaps(assessment: Content) -> Iterator[tuple[Estimate, str]]:
+def _gaps(assessment: Content) -> Iterator[tuple[Estimate, str, Said]]:
     """Per column and label, the gap of worst and best group, and what it says."""
     table = rows(assessment, "subgroups")
     for column, members in groupby(table, key=lambda row: str(row.get("column"))):
@@ -120,7 +153,7 @@ def _error_rate(rate: Content) -> Estimate | None:
     return None if few else estimate(rate)
 
 
-def _gap(column: str, label: str, rates: dict[str, Estimate]) -> tuple[Estimate, str]:
+def _gap(column: str, label: str, rates: dict[str, Estimate]) -> tuple[Estimate, str, Said]:
     high, low = max(rates, key=lambda name: rates[name].value), min(
         rates, key=lambda name: rates[name].value
     )  # fmt: skip
@@ -128,4 +161,8 @@ def _gap(column: str, label: str, rates: dict[str, Estimate]) -> tuple[Estimate,
         f"Of the images of {label}, {rates[high]} are missed where {column} is {high}, and "
         f"{rates[low]} where it is {low}"
     )
-    return difference(rates[high], rates[low]), words
+    told = said(
+        "groups.gap", label=label, column=column, group=high, rate=rates[high], other=low,
+        other_rate=rates[low],
+    )  # fmt: skip
+    return difference(rates[high], rates[low]), words, told

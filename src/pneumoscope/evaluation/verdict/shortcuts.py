@@ -1,14 +1,16 @@
-"""The verdict on what else could explain the figures: shortcuts, sources, corruptions, saliency."""
+"""The verdict on what else could explain the figures: shortcuts and sources."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from pneumoscope.core.said import Said
 from pneumoscope.evaluation.verdict.parts import (
+    Colour,
     Content,
     Estimate,
     Finding,
-    amount,
     difference,
     estimate,
     graded,
@@ -16,6 +18,7 @@ from pneumoscope.evaluation.verdict.parts import (
     number,
     part,
     rows,
+    said,
     three,
     unmeasured,
     worst,
@@ -24,17 +27,12 @@ from pneumoscope.evaluation.verdict.thresholds import (
     BLIND_AUC,
     BLIND_AUC_FAR,
     CHANCE,
-    CORRUPTION_DROP,
-    CORRUPTION_DROP_FAR,
-    DAILY_SEVERITY,
     LUNGS_ONLY_DROP,
     ORACLE_EXCESS,
     ORACLE_EXCESS_FAR,
-    SAME_MAP,
     SOURCE_LOSS,
     SOURCE_TIE,
     SOURCE_TOLD,
-    UNDONE_CORRUPTIONS,
 )
 
 _BLIND = {
@@ -65,14 +63,15 @@ def shortcuts(metrics: Content, assessment: Content) -> Finding:
     missing = [_NAMES[name] for name in _TESTS if name in _LUNG_TESTS and name not in found]
     remedy = "Give lung masks or let the lung segmenter draw them, and evaluate with the audit on."
     if not found:
-        return unmeasured("no shortcut test was made", remedy)
+        return unmeasured("no shortcut test was made", remedy, said("unmeasured.shortcuts"))
     chosen = worst(list(found.values()))
     if chosen.colour == "green":
         if missing:
+            passed = [_NAMES[name] for name in found]
             return unmeasured(
-                f"{listed([_NAMES[name] for name in found])} found nothing, but {listed(missing)} "
-                "was not tested",
+                f"{listed(passed)} found nothing, but {listed(missing)} was not tested",
                 remedy,
+                said("unmeasured.shortcuts_partly", tests=passed, missing=missing),
             )
         return chosen
     return _with_reason(found, chosen, assessment)
@@ -85,14 +84,18 @@ def _with_reason(found: dict[str, Finding], chosen: Finding, assessment: Content
         for name, finding in found.items()
         if finding is not chosen and finding.colour in {"red", "amber"}
     ]
-    sentences = [chosen.sentence]
+    sentences, told = [chosen.sentence], [*chosen.said]
     if agreeing:
         sentences.append(f"It does not stand alone: see also {listed(agreeing)}.")
-    if reason := source_confounding(assessment):
+        told.append(said("shortcuts.agreeing", tests=agreeing))
+    reason, confounded = source_confounding(assessment)
+    if reason:
         sentences.append(f"The likely reason is source confounding: {reason}.")
+        told += confounded
     elif chosen.colour == "red" and not part(assessment, "sources"):
         sentences.append(_UNRECORDED)
-    return Finding(chosen.colour, chosen.value, chosen.threshold, " ".join(sentences))
+        told.append(said("shortcuts.unrecorded"))
+    return replace(chosen, sentence=" ".join(sentences), said=tuple(told))
 
 
 def _blind(name: str, row: Content) -> Finding | None:
@@ -107,11 +110,16 @@ def _blind(name: str, row: Content) -> Finding | None:
         "green": "not surely above what outlines and noise explain",
     }[colour]
     beside = f" (whole image: {three(full.value)})" if full else ""
+    told = [said(f"shortcuts.{name}", auc=area, chance=CHANCE)]
+    if full:
+        told.append(said("shortcuts.whole", auc=full.value))
     return Finding(
         colour,
         f"AUC {area}, {_NAMES[name]}",
         f"lower end: green up to {BLIND_AUC:.2f}, red above {BLIND_AUC_FAR:.2f}",
         f"{_BLIND[name]} reaches an AUC of {area} where chance is {CHANCE}{beside}, {ending}.",
+        (*told, said(f"shortcuts.blind_{colour}")),
+        said("limit.blind", green=BLIND_AUC, red=BLIND_AUC_FAR),
     )
 
 
@@ -124,15 +132,24 @@ def _swapped(name: str, row: Content) -> Finding | None:
         f"With lungs and surroundings of different labels in one image, the AUC for the lungs' "
         f"label is {lungs} and for the surroundings' {around}"
     )
+    also = [said("shortcuts.lungs_swapped", lungs=lungs, around=around)]
     if (cost := estimate(row.get("control"))) is not None:
         told += f" (lungs of another image of the same label cost {cost}, so much is the cut's)"
-    limit = "green if the lungs surely decide, red if the surroundings surely do"
-    value = f"AUC {lungs}, {_NAMES[name]}"
+        also.append(said("shortcuts.control", cost=cost))
+    colour: Colour = "amber"
+    ending = "both decide"
     if around.low > lungs.high:
-        return Finding("red", value, limit, f"{told}: the answer follows what is not lung.")
-    if lungs.low > around.high:
-        return Finding("green", value, limit, f"{told}: the answer follows the lungs.")
-    return Finding("amber", value, limit, f"{told}: both decide.")
+        colour, ending = "red", "the answer follows what is not lung"
+    elif lungs.low > around.high:
+        colour, ending = "green", "the answer follows the lungs"
+    return Finding(
+        colour,
+        f"AUC {lungs}, {_NAMES[name]}",
+        "green if the lungs surely decide, red if the surroundings surely do",
+        f"{told}: {ending}.",
+        (*also, said(f"shortcuts.swapped_{colour}")),
+        said("limit.swapped"),
+    )
 
 
 def _lungs_only(name: str, row: Content) -> Finding | None:
@@ -142,11 +159,14 @@ def _lungs_only(name: str, row: Content) -> Finding | None:
         return None
     lost = drop.low > LUNGS_ONLY_DROP
     ending = "so the surroundings were used" if lost else "so the lungs are nearly enough"
+    colour: Colour = "amber" if lost else "green"
     return Finding(
-        "amber" if lost else "green",
+        colour,
         f"AUC {area}, {_NAMES[name]}",
         f"lower end of the loss: green up to {LUNGS_ONLY_DROP:.2f}",
         f"With the lungs alone the AUC is {area}, a loss of {drop}, {ending}.",
+        (said("shortcuts.lungs_only", auc=area, drop=drop), said(f"shortcuts.lungs_only_{colour}")),
+        said("limit.lungs_only", green=LUNGS_ONLY_DROP),
     )
 
 
@@ -157,21 +177,23 @@ _CHECKS: dict[str, Callable[[str, Content], Finding | None]] = {
 }
 
 
-def source_confounding(assessment: Content) -> str:
+def source_confounding(assessment: Content) -> tuple[str, list[Said]]:
     """How sources and labels are tied, in words; empty where they are not, or it is not known."""
     section = part(assessment, "sources")
     excess, tie = _oracle_excess(section), number(section, "tie")
     if (excess is None or excess.low <= ORACLE_EXCESS) and (tie is None or tie < SOURCE_TIE):
-        return ""
+        return "", []
     strength = "" if tie is None else f" (Cramér's V {three(tie)})"
     reasons = [f"sources and labels are tied{strength}"]
+    told = [said("shortcuts.confounding", tie=tie)]
     accuracy, share = _oracle_numbers(section)
     if accuracy and share is not None:
         reasons.append(
             f"the source alone names the label of {accuracy} of the images, against {three(share)} "
             "for the most frequent label"
         )
-    return ", and ".join(reasons)
+        told.append(said("shortcuts.source_names", accuracy=accuracy, share=share))
+    return ", and ".join(reasons), told
 
 
 def _oracle_numbers(section: Content) -> tuple[Estimate | None, float | None]:
@@ -198,6 +220,7 @@ def sources(metrics: Content, assessment: Content) -> Finding:
         return unmeasured(
             "the images are of one source, or their sources are not recorded",
             "Record a source per image, and gather every label from several.",
+            said("unmeasured.sources"),
         )
     return worst(found)
 
@@ -208,6 +231,7 @@ def _oracle(section: Content) -> Finding | None:
         return None
     colour = graded(excess.low, green=ORACLE_EXCESS, red=ORACLE_EXCESS_FAR)
     accuracy, tie = _oracle_numbers(section)[0], number(section, "tie")
+    told = said("sources.oracle", accuracy=accuracy, excess=excess.value, tie=tie)
     if colour == "green" and tie is not None and tie >= SOURCE_TIE:
         colour = "amber"
     ending = {
@@ -223,6 +247,8 @@ def _oracle(section: Content) -> Finding | None:
         f"above {ORACLE_EXCESS_FAR:.2f}",
         f"Naming the label from the source alone is right with a frequency of {accuracy}, "
         f"{three(excess.value)} more than the most frequent label alone{beside}: {ending}.",
+        (told, said(f"sources.oracle_{colour}")),
+        said("limit.oracle", green=ORACLE_EXCESS, red=ORACLE_EXCESS_FAR, tie=SOURCE_TIE),
     )
 
 
@@ -237,13 +263,18 @@ def _left_out(row: Content) -> Finding | None:
         "amber": "some of what is learned elsewhere does not carry there",
         "green": "no loss is sure",
     }[colour]
-    source = row.get("source")
+    source = str(row.get("source"))
     return Finding(
         colour,
         f"{three(loss.value)} AUC lost on {source} left out",
         f"lower end of the loss: green up to 0, red above {SOURCE_LOSS:.2f}",
         f"Learned from all other sources, embeddings tell the label at {source} with an AUC of "
         f"{outside}, and learned from {source} itself with {inside}: {ending}.",
+        (
+            said("sources.left_out", source=source, outside=outside, inside=inside),
+            said(f"sources.left_out_{colour}"),
+        ),
+        said("limit.left_out", red=SOURCE_LOSS),
     )
 
 
@@ -258,87 +289,9 @@ def _told(section: Content) -> Finding | None:
         f"AUC {told} for the source",
         f"lower end: green up to {SOURCE_TOLD:.2f}, or with a Cramér's V below {SOURCE_TIE:.2f}",
         f"Embeddings tell the source with an AUC of {told}, {ending}.",
+        (
+            said("sources.told", auc=told),
+            said("sources.told_plainly" if known else "sources.not_plainly"),
+        ),
+        said("limit.told", green=SOURCE_TOLD, tie=SOURCE_TIE),
     )
-
-
-def robustness(metrics: Content, assessment: Content) -> Finding:
-    """What the worst corruption costs: by the lower end of the AUC's drop."""
-    del metrics
-    found = [
-        (drop.low, _corruption(row, drop))
-        for row in rows(assessment, "corruptions")
-        if (drop := estimate(row.get("drop"))) and row.get("kind") not in UNDONE_CORRUPTIONS
-    ]
-    if not found:
-        return unmeasured("no corrupted image was answered", "Evaluate with the audit on.")
-    chosen = worst([finding for _, finding in sorted(found, key=lambda item: -item[0])])
-    if chosen.colour != "green":
-        return chosen
-    sentence = f"None of {len(found)} corruptions surely costs much; the worst: {chosen.sentence}"
-    return Finding("green", chosen.value, chosen.threshold, sentence)
-
-
-def _corruption(row: Content, drop: Estimate) -> Finding:
-    kind, severity = str(row.get("kind")), amount(row, "severity")
-    colour = graded(drop.low, green=CORRUPTION_DROP, red=CORRUPTION_DROP_FAR)
-    if severity > DAILY_SEVERITY:
-        colour = "amber" if colour == "red" else "green"
-    name = f"{kind.replace('_', ' ')}, severity {severity}"
-    return Finding(
-        colour,
-        f"{three(drop.value)} AUC lost to {name}",
-        f"lower end: green up to {CORRUPTION_DROP:.2f}, red above {CORRUPTION_DROP_FAR:.2f}; "
-        f"beyond severity {DAILY_SEVERITY}, amber above {CORRUPTION_DROP_FAR:.2f}",
-        f"With {name}, the AUC falls by {drop}.",
-    )
-
-
-def saliency(metrics: Content, assessment: Content) -> Finding:
-    """Whether maps point at the lungs more than their area alone would, and depend on weights."""
-    del metrics
-    section = part(assessment, "saliency")
-    labels = part(section, "labels")
-    chosen = [label for label in _of_interest(assessment) if label in labels] or list(labels)
-    found = [
-        finding for label in chosen if (finding := _pointing(str(label), part(labels, str(label))))
-    ]
-    if not found:
-        return unmeasured(
-            "no saliency map was scored",
-            "Give lung masks or let the lung segmenter draw them, and evaluate with the audit on.",
-        )
-    same = estimate(section.get("randomised_similarity"))
-    finding = worst(found)
-    if same is not None and same.high > SAME_MAP and finding.colour != "red":
-        return Finding(
-            "amber",
-            f"similarity {same} with random weights",
-            f"upper end: green up to {SAME_MAP:.2f}",
-            f"Maps of random weights resemble the trained ones ({same}): maps show the image, and "
-            "say little about what was learned.",
-        )
-    return finding
-
-
-def _of_interest(assessment: Content) -> list[object]:
-    """Labels whose evidence should lie in the lungs: those that operating points are for."""
-    wanted = part(assessment, "rules").get("label_of_interest")
-    points = dict.fromkeys(row.get("label") for row in rows(assessment, "operating_points"))
-    return list(points) if wanted is None else [wanted]
-
-
-def _pointing(label: str, row: Content) -> Finding | None:
-    energy, area = estimate(row.get("energy_in_lungs")), estimate(row.get("lung_area"))
-    if energy is None or area is None:
-        return None
-    more = difference(energy, area)
-    told = f"For {label}, {energy} of the map lies in the lungs, which cover {area} of the image"
-    value = f"{three(energy.value)} in lungs, area {three(area.value)}"
-    limit = "green if surely more than the area, red if surely less"
-    if more.low > 0:
-        ending = "more than chance would put there, which excludes no shortcut"
-        return Finding("green", value, limit, f"{told}: {ending}.")
-    if more.high < 0:
-        ending = "less than chance would put there: the network looks elsewhere"
-        return Finding("red", value, limit, f"{told}: {ending}.")
-    return Finding("amber", value, limit, f"{told}: no more than chance would put there.")

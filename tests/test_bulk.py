@@ -215,7 +215,7 @@ def test_what_is_said_of_all_together_is_what_predict_says_also_when_it_goes_on(
     """Thirty familiar phantoms, and the same under noise."""
     from PIL import Image
 
-    from pneumoscope.workflows import predict
+    from pneumoscope import predict
 
     noise = generator(0, "noise").normal(0, 20, (64, 64))
     for shifted in (False, True):

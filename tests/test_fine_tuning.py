@@ -182,7 +182,7 @@ def test_weights_are_rounded_after_training_where_the_recipe_says_so(given: Give
     trained, _ = given.train()
     rounded, _ = given.train({"model.rounding": "bfloat16"})
     for name, value in rounded.classifier.named_parameters():
-        expected = trained.classifier.get_parameter(name)
+        expected: Tensor = trained.classifier.get_parameter(name)
         if value.ndim > 1:
             assert not torch.equal(value, expected), "training itself leaves finer weights"
             expected = expected.to(torch.bfloat16).to(torch.float32)

@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test format screenshots bench bench-keras recipe records results docs constraints clean
+.PHONY: help install demo test format screenshots bench bench-keras recipe champion records results docs constraints clean
 
 help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
@@ -22,6 +22,7 @@ help:
 	@echo "make format                               format and fix what can be fixed"
 	@echo "make bench                                long measurements, table and JSON (an hour)"
 	@echo "make recipe NAME=modality [DATA=folder] [OUTPUT=folder] [QUICK=1]   a set-up of recipes/"
+	@echo "make champion [DATA=folder] [OUTPUT=folder]   train and pack the bundle that ships"
 	@echo "make records [RECORDS=folders]            keep the numbers of finished set-ups"
 	@echo "make results                              docs/results.md from the numbers kept"
 	@echo "make docs                                 the manual, into site/"
@@ -70,6 +71,12 @@ bench: install bench-keras
 recipe: install
 	$(BIN)/python recipes/run_plan.py $(NAME) $(if $(DATA),--data $(DATA)) \
 	  $(if $(OUTPUT),--output $(OUTPUT)) $(if $(QUICK),--quick)
+
+# Trains the bundle that ships and puts it into the package; prints the digest to pin.
+champion: install
+	$(BIN)/python recipes/run_plan.py champion $(if $(DATA),--data $(DATA)) \
+	  --output $(or $(OUTPUT),runs/recipes/champion)
+	$(BIN)/python recipes/champion/pack.py $(or $(OUTPUT),runs/recipes/champion)/champion
 
 records: install
 	$(BIN)/python recipes/records.py $(RECORDS)

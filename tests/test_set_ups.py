@@ -22,7 +22,7 @@ from pneumoscope.bundle import export as export_module
 from pneumoscope.bundle.export import export_onnx
 from pneumoscope.cli.main import app
 from pneumoscope.core.errors import RecipeError, TrainingError
-from pneumoscope.core.recipe import dump_recipe, load_recipe, override
+from pneumoscope.core.recipe import FineTunePhase, dump_recipe, load_recipe, override
 from pneumoscope.core.recipe.convert import convert, load_parameters
 from pneumoscope.core.recipe.space import load_space
 from pneumoscope.data.phantoms import draw_phantom
@@ -33,7 +33,7 @@ from pneumoscope.workflows.benchmark import process
 from pneumoscope.workflows.benchmark import run as benchmark_run
 from run_plan import HERE, in_a_process, load_plan, run_plan
 
-NAMES = ("balanced", "modality", "parametric", "pneumonia", "radiography")
+NAMES = ("balanced", "champion", "modality", "parametric", "pneumonia", "radiography")
 RECIPES = [path for path in HERE.rglob("*.yaml") if path.name not in ("plan.yaml", "space.yaml")]
 TINY = {
     "preprocess.size": 64,
@@ -137,7 +137,10 @@ def shrunk(name: str, folder: Path) -> Path:
         text = file.read_text()
         if file in RECIPES:
             recipe = override(load_recipe(file), TINY)
-            short = {f"phases.{n}.epochs": 1 for n in range(len(recipe.phases))}
+            short: dict[str, object] = {f"phases.{n}.epochs": 1 for n in range(len(recipe.phases))}
+            for number, phase in enumerate(recipe.phases):
+                if isinstance(phase, FineTunePhase) and phase.last == 3:
+                    short[f"phases.{number}.last"] = 2  # the small network has no more
             text = dump_recipe(override(recipe, short))
         elif file.name == "plan.yaml":
             for costly, cheap in CHEAPER.items():

@@ -158,16 +158,18 @@ def in_this_process(words: Sequence[str]) -> int:
 GRAPHS: dict[tuple[str, int], tuple[onnx.ModelProto, Mapping[str, NDArray[np.float32]]]] = {}
 
 
-def quick_export(classifier: Classifier, *, size: int, views: FixedViews | None) -> bytes:
+def quick_export(
+    classifier: Classifier, *, size: int, views: FixedViews | None, fuse: bool
+) -> bytes:
     """As `export_onnx`, by the graph of an equal network with the weights exchanged.
 
     The export's own parity check would tell if that were wrong.
     """
     network = SaliencyClassifier(classifier, views)
     weights = {name: held.detach().numpy() for name, held in network.state_dict().items()}
-    key = (repr(network), size)
+    key = (f"{network!r} {fuse}", size)
     if key not in GRAPHS:
-        made = export_onnx(classifier, size=size, views=views)
+        made = export_onnx(classifier, size=size, views=views, fuse=fuse)
         GRAPHS[key] = (onnx.load_from_string(made), {n: w.copy() for n, w in weights.items()})
         return made
     model, before = GRAPHS[key]

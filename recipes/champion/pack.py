@@ -31,10 +31,10 @@ def pack(bundle: Path, place: Path) -> dict[str, int]:
     """
     open_bundle(bundle)
     with replacing(place) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive:
             for file in sorted(bundle.iterdir()):
                 info = zipfile.ZipInfo(file.name, _DATE)
-                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o100644 << 16
+                info.compress_type, info.external_attr = zipfile.ZIP_LZMA, 0o100644 << 16
                 archive.writestr(info, file.read_bytes())
             sizes = {info.filename: info.compress_size for info in archive.infolist()}
         if (both := sizes[ONNX] + sizes[WEIGHTS]) > LIMIT:

@@ -35,10 +35,20 @@ _VIEWS, _FILL = "test_views", "test_views_fill"
 """The graph's metadata where it averages views: how many, and their `fill`."""
 
 
-def export_onnx(classifier: Classifier, *, size: int, views: FixedViews | None = None) -> bytes:
+def export_onnx(
+    classifier: Classifier, *, size: int, views: FixedViews | None = None, fuse: bool = True
+) -> bytes:
     """The classifier as ONNX, normalisation and test views inside, the batch free.
 
     In: uint8 `pixels [batch, 1, size, size]`. Out: `logits`, `embedding`, `saliency`.
+
+    Args:
+        classifier: In evaluation mode.
+        size: Side of the canvas.
+        views: Whose logits are averaged.
+        fuse: Whether batch normalisation goes into the weights of the convolutions before it, as
+            runtimes do by themselves when they open a graph. Weights that were rounded stay so
+            only where it does not.
     """
     network = SaliencyClassifier(_fitted(classifier, size), views).eval()
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
@@ -54,14 +64,25 @@ def export_onnx(classifier: Classifier, *, size: int, views: FixedViews | None =
             input_names=["pixels"],
             output_names=list(OUTPUTS),
             dynamic_shapes=({0: batch},),
+            optimize=fuse,
         )
     if program is None:
         raise ExportError("torch gave no ONNX program. Report this with the recipe.")
+    if not fuse:
+        _fold_constants(program.model)
     program.model.metadata_props.update(_noted(network.views))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ONNX
         program.save(path, external_data=False)
         return _bare(path.read_bytes())
+
+
+def _fold_constants(model: Any) -> None:
+    """What does not depend on the input, computed; the rest of the optimisation left out."""
+    from onnxscript import optimizer
+
+    optimizer.fold_constants(model)
+    optimizer.remove_unused_nodes(model)
 
 
 def _bare(onnx: bytes) -> bytes:
@@ -184,7 +205,8 @@ def export_bundle(
     """
     recipe = ModelRecipe.model_validate(facts["model"])
     fill = Preprocess.from_dict(facts["preprocess"]).recipe.pad_value
-    onnx = export_onnx(classifier, size=size, views=FixedViews(recipe.test_views, fill))
+    views = FixedViews(recipe.test_views, fill)
+    onnx = export_onnx(classifier, size=size, views=views, fuse=recipe.rounding == "none")
     parity = check_parity(classifier, onnx, examples)
     weights = to_bytes(classifier.state_dict())
     nothing = Reference(np.zeros((0, len(facts["labels"])), np.float32))

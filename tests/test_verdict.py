@@ -16,6 +16,7 @@ from pneumoscope.evaluation.verdict.judge import (
     overall_sentence,
 )
 from pneumoscope.evaluation.verdict.parts import Estimate, difference, estimate
+from pneumoscope.reporting.sentences import label_set_lines
 
 sys.path.append(str(Path(__file__).parent))
 from assessment_example import condition, corruption, entry, example, sources
@@ -94,7 +95,7 @@ def test_reason_is_not_given_where_sources_and_labels_are_not_tied() -> None:
     row = _judged("shortcuts", sources=free)
     assert row["colour"] == "red"
     assert "confounding" not in row["sentence"]
-    assert "Sources are not recorded" in _judged("shortcuts", sources=None)["sentence"]
+    assert "sources are not recorded" in _judged("shortcuts", sources=None)["sentence"]
 
 
 def test_no_shortcut_is_found_where_nothing_but_lungs_tells_the_label() -> None:
@@ -120,6 +121,25 @@ def test_models_that_see_no_lungs_are_judged_by_the_lower_end(low: float, colour
         ]
         rows = rows if name != "lungs_removed" else [swapped, rows[-1]]
         assert _judged("shortcuts", conditions=rows)["colour"] == colour
+
+
+def test_a_ranking_turned_round_knows_as_much_of_the_label() -> None:
+    swapped = condition("lungs_swapped", (0.9, 0.88, 0.92), (0.1, 0.08, 0.12))
+    for area, colour in (
+        ((0.15, 0.11, 0.20), "red"),
+        ((0.33, 0.28, 0.38), "amber"),
+        ((0.45, 0.38, 0.52), "green"),
+    ):
+        row = _judged("shortcuts", conditions=[swapped, condition("lungs_removed", area)])
+        assert row["colour"] == colour
+
+
+def test_an_abstention_that_cannot_be_promised_is_said_to_withhold_nothing() -> None:
+    seen = {"coverage": {"value": 0.0}, "risk": {"value": None}}
+    for threshold, said in ((1.0, "No answer is withheld for its confidence"), (0.7, "Answering")):
+        limit = {"threshold": threshold, "wanted_risk": 0.05}
+        (line,) = label_set_lines({"selective": {"threshold": limit, "seen": seen}})
+        assert said in line
 
 
 def test_answer_that_follows_the_surroundings_is_red_and_an_undecided_one_amber() -> None:

@@ -43,7 +43,14 @@ def label_set_lines(assessment: Assessment) -> list[str]:
         lines.append(f"Of the images, {words}. Of the single answers, {accuracy} are right.")
     selective = section(assessment, "selective")
     limit, seen = section(selective, "threshold"), section(selective, "seen")
-    if limit and seen:
+    if limit and (number(limit, "threshold") or 0) >= 1:
+        wanted = format_number(number(limit, "wanted_risk"))
+        lines.append(
+            f"No confidence could be shown to keep wrong answers at or below {wanted}: the "
+            "calibration split is too small, or the model too often wrong. No answer is withheld "
+            "for its confidence."
+        )
+    elif limit and seen:
         lines.append(
             f"Answering only above a confidence of {format_number(number(limit, 'threshold'))}, "
             f"chosen so that at most {format_number(number(limit, 'wanted_risk'))} of the answers "

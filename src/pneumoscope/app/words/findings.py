@@ -83,9 +83,9 @@ FINDINGS = {
     "provenances et étiquettes sont liées (V de Cramér {tie}).",
     "shortcuts.source_names": "La provenance seule donne l’étiquette avec une exactitude de "
     "{accuracy}, contre {share} pour l’étiquette la plus fréquente.",
-    "shortcuts.unrecorded": "La raison probable est une confusion avec la provenance : les "
+    "shortcuts.unrecorded": "La raison habituelle est une confusion avec la provenance : les "
     "étiquettes diffèrent par ce qui n’est pas anatomie, comme quand chacune vient d’un autre "
-    "lieu. Les provenances ne sont pas notées, cela ne peut donc être exclu.",
+    "lieu. Plusieurs provenances ne sont pas notées, cela ne peut donc être exclu.",
     "sources.oracle": "La provenance seule donne la bonne étiquette avec une fréquence de "
     "{accuracy}, {excess} de plus que l’étiquette la plus fréquente (V de Cramér {tie}).",
     "sources.oracle_green": "Les provenances disent peu des étiquettes.",

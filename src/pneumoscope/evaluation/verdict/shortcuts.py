@@ -43,8 +43,9 @@ _BLIND = {
 _TESTS = ("lungs_removed", "lungs_swapped", "metadata_only", "border_only", "lungs_only")
 _NAMES = {name: name.replace("_", " ") for name in _TESTS}
 _UNRECORDED = (
-    "The likely reason is source confounding: labels differ in what is not anatomy, as they do "
-    "when each was gathered at another place. Sources are not recorded, so it cannot be excluded."
+    "The usual reason is source confounding: labels differ in what is not anatomy, as they do "
+    "when each was gathered at another place. Several sources are not recorded, so it cannot be "
+    "excluded."
 )
 _LUNG_TESTS = {"lungs_removed", "lungs_swapped"}
 
@@ -103,11 +104,12 @@ def _blind(name: str, row: Content) -> Finding | None:
     area, full = estimate(row.get("auc")), estimate(row.get("full_auc"))
     if area is None:
         return None
-    colour = graded(area.low, green=BLIND_AUC, red=BLIND_AUC_FAR)
+    # A ranking that is wrong way round knows as much of the label as the same one turned.
+    colour = graded(max(area.low, 1 - area.high), green=BLIND_AUC, red=BLIND_AUC_FAR)
     ending = {
-        "red": "far above chance: much of the result can be had without the lungs",
-        "amber": "surely above chance: something besides the lungs tells the label",
-        "green": "not surely above what outlines and noise explain",
+        "red": "far from chance: much of the result can be had without the lungs",
+        "amber": "surely off chance: something besides the lungs tells the label",
+        "green": "not surely more than outlines and noise explain",
     }[colour]
     beside = f" (whole image: {three(full.value)})" if full else ""
     told = [said(f"shortcuts.{name}", auc=area, chance=CHANCE)]

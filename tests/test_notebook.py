@@ -26,6 +26,7 @@ def test_the_first_model_runs_from_top_to_bottom(
 ) -> None:
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # Streamlit sets it for its whole process
     work = tmp_path / "work"
     work.mkdir()
     notebook = nbformat.read(NOTEBOOKS[0], as_version=4)

@@ -255,7 +255,7 @@ def test_a_restart_does_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="Name one of balanced, modality"):
+    with pytest.raises(RecipeError, match="Name one of balanced, champion, modality"):
         load_plan(tmp_path)
     (tmp_path / "plan.yaml").write_text("step: {command: train}")
     with pytest.raises(RecipeError, match="a step is"):

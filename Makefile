@@ -76,7 +76,7 @@ recipe: install
 champion: install
 	$(BIN)/python recipes/run_plan.py champion $(if $(DATA),--data $(DATA)) \
 	  --output $(or $(OUTPUT),runs/recipes/champion)
-	$(BIN)/python recipes/champion/pack.py $(or $(OUTPUT),runs/recipes/champion)/champion
+	$(BIN)/python recipes/pack_champion.py $(or $(OUTPUT),runs/recipes/champion)/champion
 
 records: install
 	$(BIN)/python recipes/records.py $(RECORDS)

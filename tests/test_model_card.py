@@ -93,6 +93,12 @@ def test_front_matter_is_what_model_hubs_read() -> None:
     }
 
 
+def test_who_is_to_be_cited_for_the_images_is_said_or_not_recorded() -> None:
+    assert "| To be cited | not recorded |" in render_model_card(_card())
+    card = render_model_card(replace(_card(), data_citation="A and B, Cell 1:2 (2018)"))
+    assert "| To be cited | A and B, Cell 1:2 (2018) |" in card
+
+
 def test_licence_of_the_model_is_passed_on() -> None:
     card = render_model_card(replace(_card(), licence="apache-2.0"))
     assert _front_matter(card)["license"] == "apache-2.0"

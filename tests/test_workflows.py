@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from pneumoscope.bundle.archive import open_bundle
 from pneumoscope.core.errors import (
     InputError,
     LabelError,
@@ -176,13 +177,19 @@ def test_a_failure_in_the_middle_leaves_nothing_half_written(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
+    known = {"licence": "mit", "data.licence": "CC BY 4.0", "data.citation": "Roe, 2018"}
+    recipe = override(plainest_recipe, known)
     with pytest.raises(StorageError, match="disk is full"):
-        train(plainest_recipe, output=tmp_path / "run")
+        train(recipe, output=tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == [".run.unfinished"], "to go on from"
     monkeypatch.undo()
-    done = train(plainest_recipe, output=tmp_path / "run", resume=True)
+    done = train(recipe, output=tmp_path / "run", resume=True)
     assert done.run_id is None, "it was not to be tracked"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert open_bundle(done.bundle).spec.licence == "mit"
+    card = (done.bundle / "model_card.md").read_text()
+    assert "license: mit" in card
+    assert "| Licence of the data | CC BY 4.0 |\n| To be cited | Roe, 2018 |" in card
 
 
 def test_the_demo_without_network_draws_phantoms_and_says_so_and_quick_is_complete(

@@ -64,6 +64,7 @@ class ModelCardInput:
         data_licence: of the training data.
         seed: of the run.
         provenance: where the model came from, nested at will.
+        data_citation: whom to name for the training data.
         licence: of the model, as a hub spells it (`apache-2.0`, `cc-by-4.0`).
         assessment: the content of `assessment.json`, None where nothing was assessed.
         test_views: fixed views of an image whose logits the bundle averages.
@@ -82,6 +83,7 @@ class ModelCardInput:
     data_licence: str | None
     seed: int
     provenance: Mapping[str, object]
+    data_citation: str | None = None
     licence: str | None = None
     assessment: Mapping[str, object] | None = None
     test_views: int = 1

@@ -38,26 +38,32 @@ def demo(
         ps.demo("chest_xray", quick=True).report
     """
     shown = Noting(reporter or Silent())
-    chosen = Path(data) if data else _fetch_or_draw(shown)
     if data:
-        shown.say(f"Data: the radiographs given, {chosen.name or chosen}.")
-    changes = {"name": "demo", "seed": seed, "data.path": str(chosen)}
-    recipe = override(Recipe(), changes)
+        chosen = {"data.path": str(data)}
+        shown.say(f"Data: the radiographs given, {Path(data).name or data}.")
+    else:
+        chosen = _fetch_or_draw(shown)
+    recipe = override(Recipe(), {"name": "demo", "seed": seed, **chosen})
     recipe = quickened(recipe) if quick else recipe
     return train(recipe, output=output, reporter=reporter, notices=shown.notices)
 
 
-def _fetch_or_draw(reporter: Reporter) -> Path:
+def _fetch_or_draw(reporter: Reporter) -> dict[str, str]:
+    """Fields of the recipe: where the images are, and what is known of them."""
     data_set = find_data_set("pneumoniamnist_224")
     try:
         path = fetch(data_set, folder=cache_folder() / "downloads", reporter=reporter)
     except DownloadError as error:
         reporter.warn(f"PneumoniaMNIST could not be downloaded: {error}")
-        return _draw(reporter)
+        return {"data.path": str(_draw(reporter))}
     reporter.say(
         f"Data: {data_set.title}, downloaded (licence {data_set.licence}). {data_set.citation}"
     )
-    return path
+    return {
+        "data.path": str(path),
+        "data.licence": data_set.licence,
+        "data.citation": data_set.citation,
+    }
 
 
 def _draw(reporter: Reporter) -> Path:

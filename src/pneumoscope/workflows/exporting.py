@@ -121,5 +121,5 @@ def _facts(
             "labels": dict(rows_of(live, "train")["label"].value_counts(sort=True).iter_rows()),
         },
         "provenance": provenance(),
-        "licence": "not recorded",
+        "licence": recipe.licence or "not recorded",
     }

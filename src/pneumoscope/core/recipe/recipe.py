@@ -40,6 +40,8 @@ class Recipe(Section):
 
     name: str = Field(default="pneumoscope", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Of the run, its folder and its bundle."""
+    licence: str | None = None
+    """Of the model, as model hubs spell it: apache-2.0, cc-by-4.0."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of everything random."""
     data: DataRecipe = DataRecipe()

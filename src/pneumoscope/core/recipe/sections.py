@@ -37,6 +37,10 @@ class DataRecipe(Section):
     name leaves the catalogue column unknown."""
     source: str | None = None
     """Where the radiographs come from, for those whose source the layout does not know."""
+    licence: str | None = None
+    """Of the images, for the model card, such as CC BY 4.0."""
+    citation: str | None = None
+    """Whom the model card names for the images, as their licence may ask."""
     masks: str | None = None
     """A folder of lung masks under the images' own relative paths, ending in `.png`, as `segment`
     writes it; used instead of those that the layout names."""

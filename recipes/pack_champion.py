@@ -1,4 +1,4 @@
-"""Puts a trained bundle into the package as the champion: `python recipes/champion/pack.py RUN`.
+"""Puts a trained bundle into the package as the champion: `python recipes/pack_champion.py RUN`.
 
 The zip holds the bundle's files in a fixed order under a fixed date, so that the same bundle gives
 the same bytes. The digest that has to be pinned is printed, with the sizes.
@@ -15,7 +15,7 @@ from pneumoscope.bundle.archive import ONNX, WEIGHTS, open_bundle, seal_of
 from pneumoscope.core.errors import InputError
 from pneumoscope.core.files import replacing
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "src" / "pneumoscope" / "models" / "weights_data" / "champion.zip"
 LIMIT = 12 * 2**20
 """Bytes that weights and graph may take in the package."""

@@ -92,29 +92,39 @@ def answers(data: Path) -> list[Figure]:
     found = script("answers", data)
     one = {
         f"{backbone}, {name}": value
-        for backbone in ("MobileNetV3Large", "DenseNet121")
-        for name, value in found[backbone].items()
+        for backbone, times in found["one"].items()
+        for name, value in times.items()
     }
-    goals = {"MobileNetV3Large, openvino, p50": "<= 6", "DenseNet121, openvino, p50": "<= 12"}
-    bulk, limit = found["bulk"]["bulk"], found["bulk"]["graph limit"]
+    goals = {
+        f"{backbone}{precision}, openvino, p50": goal
+        for backbone, goal in (("MobileNetV3Large", "<= 6"), ("DenseNet121", "<= 12"))
+        for precision in ("", ", bfloat16")
+    }
     figures = [Figure(name, value, "ms", goals.get(name, "")) for name, value in one.items()]
-    figures += [
-        Figure("bulk, with decoding", bulk, "images/s"),
-        Figure("bulk over the graph alone", bulk / limit, "ratio", ">= 0.6"),
-        Figure("start to first answer", found["first answer"], "s", "< 3"),
-    ]
+    for precision, bulk in found["bulk"].items():
+        share = bulk["bulk"] / bulk["graph limit"]
+        figures += [
+            Figure(f"bulk in {precision}, with decoding", bulk["bulk"], "images/s"),
+            Figure(f"bulk in {precision} over the graph alone", share, "ratio", ">= 0.6"),
+        ]
+    figures.append(Figure("start to first answer", found["first answer"], "s", "< 3"))
     if not KERAS.exists():
         print(f"answers are not compared: {KERAS} is not there (make bench-keras)")
         return figures
     keras = script("keras_recipe", data, "answers", python=str(KERAS))
     alone, rate = (keras[f"MobileNetV3Large predict {what}"] for what in ("one", "rate"))
-    return [
-        *figures,
+    figures += [
         Figure("Keras predict of one array", alone, "ms"),
         Figure("Keras predict in batches of 32", rate, "images/s"),
-        Figure("Keras over own: one", alone / one["MobileNetV3Large, openvino, p50"], "x", ">= 10"),
-        Figure("own over Keras: bulk", bulk / rate, "x", ">= 3"),
     ]
+    for precision, bulk in found["bulk"].items():
+        name = "MobileNetV3Large" + ("" if precision == "float32" else f", {precision}")
+        own = one[f"{name}, openvino, p50"]
+        figures += [
+            Figure(f"Keras over own, {precision}: one", alone / own, "x", ">= 10"),
+            Figure(f"own over Keras, {precision}: bulk", bulk["bulk"] / rate, "x", ">= 3"),
+        ]
+    return figures
 
 
 def intervals(_: Path) -> list[Figure]:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.evaluation.abstention import aurc, decide, selective_risk
+from pneumoscope.evaluation.intervals import wilson_interval
 from pneumoscope.evaluation.selective_threshold import (
     one_image_per_patient,
     risk_upper_bound,
@@ -119,6 +120,21 @@ def test_patients_widen_the_band() -> None:
     assert together.area.value == alone.area.value
     assert together.area.high - together.area.low > 2 * (alone.area.high - alone.area.low)
     assert (together.high - together.low).mean() > 2 * (alone.high - alone.low).mean()
+
+
+def test_answers_without_an_error_may_still_be_wrong() -> None:
+    confidence, wrong, clusters = np.linspace(1, 0.5, 200), np.zeros(200, bool), np.arange(200) // 2
+    curve = selective_risk(confidence, wrong, clusters=clusters, resamples=20)
+    for point, patients in ((-1, 100), (49, 50), (0, 1)):
+        expected = wilson_interval(0, patients, confidence_level=0.95)
+        assert (curve.low[point], curve.high[point]) == (0, pytest.approx(expected.high))
+    assert curve.area.value == curve.area.low == 0
+    assert curve.area.high == pytest.approx(curve.high.mean())
+    wrong[-20:] = True
+    curve = selective_risk(confidence, wrong, clusters=clusters, resamples=200)
+    assert curve.risk[20] == curve.low[20] == 0
+    assert curve.high[20] == pytest.approx(wilson_interval(0, 21, confidence_level=0.95).high)
+    assert 0 < curve.area.low < curve.area.value < curve.area.high < 0.1
 
 
 def test_one_patient_has_no_band() -> None:

@@ -220,6 +220,9 @@ def test_a_perfect_ranking_still_has_an_interval() -> None:
     assert patients.low == pytest.approx(0.025 ** (1 / 3))
     mixed = delong_interval(truth.astype(float), truth, np.arange(40) % 15)
     assert mixed.low == pytest.approx(0.025 ** (1 / 7))  # each of 15 patients in one pair only
+    equal = delong_interval(np.ones(40), truth)
+    assert equal.value == 0.5
+    assert (equal.low, equal.high) == pytest.approx((expected / 2, 1 - expected / 2))
 
 
 def test_areas_without_positives_or_with_one_patient_are_undefined() -> None:

@@ -472,6 +472,14 @@ def test_set_sizes_have_students_interval() -> None:
     assert (whole.size.low, whole.size.high) == pytest.approx((low, high), abs=1e-9)
 
 
+def test_sets_of_one_size_may_have_another_elsewhere() -> None:
+    sets, truth = np.eye(3, dtype=bool)[np.zeros(40, dtype=np.int64)], np.zeros(40, dtype=np.int64)
+    (whole, _) = set_coverage(sets, truth, labels=("a", "b", "c"), clusters=np.arange(40) // 2)
+    other = 1 - 0.025 ** (1 / 20)  # none of 20 patients
+    assert whole.size.value == 1
+    assert (whole.size.low, whole.size.high) == pytest.approx((1 - other, 1 + 2 * other))
+
+
 def test_coverage_arguments_are_refused() -> None:
     sets, truth = np.ones((4, 3), dtype=bool), np.zeros(4, dtype=np.int64)
     with pytest.raises(PredictionsError, match="one per image"):

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.evaluation.decision_curve import DecisionCurve, decision_curve
-from pneumoscope.evaluation.intervals import bootstrap_weights
+from pneumoscope.evaluation.draws import bootstrap_weights
 from pneumoscope.evaluation.predictions import Predictions
 
 LABELS = ("NORMAL", "PNEUMONIA")

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.types import FloatArray, IntArray
-from pneumoscope.evaluation.intervals import Interval, bootstrap_weights
+from pneumoscope.evaluation.draws import bootstrap_weights
+from pneumoscope.evaluation.intervals import Interval
+from pneumoscope.evaluation.no_width import NO_WIDTH
+from pneumoscope.evaluation.resampling import score_bounds
 
 Decision: TypeAlias = Literal["answer", "set", "abstain"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
@@ -65,6 +68,9 @@ def selective_risk(
     """The risk-coverage curve, its area, and how sure both are (patient bootstrap, percentiles).
 
     Images of equal confidence are answered in random order: the figures are the expected ones.
+    Where no resample has another risk, as among answers without an error, the band is Wilson's for
+    the patients answered; where that is so at every coverage, the area's bounds are those of the
+    band (see `no_width`).
 
     Args:
         confidence: `[image]`, higher is surer, such as the largest probability.
@@ -93,6 +99,13 @@ def selective_risk(
     tails = ((1 - confidence_level) / 2, (1 + confidence_level) / 2)
     low, high = np.quantile(np.concatenate(risks), tails, axis=0)
     least, most = np.quantile(np.concatenate(areas), tails)
+    patients = _patients(confidence, clusters, coverage)
+    for point in np.flatnonzero(high - low < NO_WIDTH):
+        low[point], high[point] = score_bounds(
+            float(risk[point]), int(patients[point]), confidence_level=confidence_level
+        )
+    if most - least < NO_WIDTH:
+        least, most = low.mean(), high.mean()
     interval = Interval(area, min(float(least), area), max(float(most), area))
     return SelectiveRisk(coverage, risk, np.minimum(low, risk), np.maximum(high, risk), interval)
 
@@ -121,6 +134,18 @@ def _running(
     for total, values in zip(sums, (ordered, ordered * wrong[order]), strict=True):
         total[:, 1:] = np.cumsum(values, axis=1)[:, last_of_ties]
     return sums[0], sums[1]
+
+
+def _patients(
+    confidence: FloatArray, clusters: IntArray, coverage: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Patients among the surest images, at each coverage, `[point]`."""
+    order = np.argsort(-confidence, kind="stable")
+    known = np.zeros(len(order), dtype=np.int64)
+    known[np.unique(clusters[order], return_index=True)[1]] = 1
+    answered = np.maximum(1, np.floor(coverage * len(order) + NO_WIDTH).astype(np.int64))
+    patients: NDArray[np.int64] = known.cumsum()[answered - 1]
+    return patients
 
 
 def _risks(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from pneumoscope.evaluation.abstention import DECISIONS, selective_risk
 from pneumoscope.evaluation.calibration import softmax
-from pneumoscope.evaluation.calibration_error import adaptive_calibration_error
+from pneumoscope.evaluation.calibration_error import (
+    adaptive_calibration_error,
+    adaptive_error_bounds,
+)
 from pneumoscope.evaluation.decision_curve import decision_curve
 from pneumoscope.evaluation.decisions import decided
-from pneumoscope.evaluation.intervals import Interval
-from pneumoscope.evaluation.metrics import compute
+from pneumoscope.evaluation.intervals import Interval, bootstrap_intervals
 from pneumoscope.evaluation.operating_point import OperatingPoint, outcome
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.evaluation.predictive_values import at_prevalence
-from pneumoscope.evaluation.resampling import percentile_bounds, proportion, resampled_metrics
+from pneumoscope.evaluation.resampling import proportion
 from pneumoscope.evaluation.rules import Rules, selective_json
 from pneumoscope.evaluation.set_coverage import set_coverage
 from pneumoscope.evaluation.shift import exchangeability_test
@@ -41,16 +44,16 @@ def calibration_section(predictions: Predictions, rules: Rules) -> dict[str, obj
 
 
 def _calibration_errors(predictions: Predictions, rules: Rules) -> dict[str, MetricEntry]:
-    names = list(_CALIBRATION_UNITS)
-    point = compute(predictions, np.ones((1, predictions.n_images)))
-    drawn = resampled_metrics([predictions], names, resamples=rules.resamples, seed=rules.seed)[0]
-    found = {
-        name: metric_entry(_interval(point[name][0], drawn[name], rules), unit)
-        for name, unit in _CALIBRATION_UNITS.items()
+    drawing: dict[str, Any] = {
+        "resamples": rules.resamples,
+        "confidence_level": rules.confidence_level,
+        "seed": rules.seed,
     }
+    intervals = bootstrap_intervals(predictions, metrics=list(_CALIBRATION_UNITS), **drawing)
+    found = {name: metric_entry(intervals[name], unit) for name, unit in _CALIBRATION_UNITS.items()}
     ace = adaptive_calibration_error(predictions.probabilities, predictions.truth)[0]
-    # No interval: bins of equal mass would have to be drawn anew for every resample.
-    return {**found, "ace": metric_entry(Interval(float(ace), np.nan, np.nan), "fraction")}
+    adaptive = Interval(float(ace), *adaptive_error_bounds(predictions, **drawing))
+    return {**found, "ace": metric_entry(adaptive, "fraction")}
 
 
 def point_sections(predictions: Predictions, rules: Rules) -> list[dict[str, object]]:
@@ -217,13 +220,6 @@ def shift_section(
         "by_label": dict(zip(predictions.labels, test.by_column, strict=True)),
         "n_calibration": calibration.n_images,
     }
-
-
-def _interval(value: float, drawn: np.ndarray, rules: Rules) -> Interval:
-    low, high = percentile_bounds(
-        drawn[:, None], np.array([value]), confidence_level=rules.confidence_level
-    )
-    return Interval(float(value), float(low[0]), float(high[0]))
 
 
 def _bounds(interval: Interval) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.types import FloatArray, IntArray
 from pneumoscope.evaluation.intervals import Interval
+from pneumoscope.evaluation.no_width import NO_WIDTH, area_bounds
 from pneumoscope.evaluation.paired import Difference
 from pneumoscope.evaluation.resampling import normal_quantile
 
@@ -105,8 +106,8 @@ def delong_interval(
 ) -> Interval:
     """The area under one ROC curve and its interval; nan where undefined.
 
-    Where all is ranked right DeLong's interval has no width. Its lower bound is then that of
-    Clopper and Pearson for as many right pairs as there are pairs that share no patient.
+    Where all is ranked right, or all scores are equal, DeLong's interval has no width; it is then
+    that of `no_width`, from as many pairs as there are that share no patient.
 
     Args:
         scores: `[image]`, higher for positives.
@@ -123,8 +124,10 @@ def delong_interval(
     z = normal_quantile(confidence_level)
     found = delong(np.asarray(scores, dtype=np.float64)[None], truth, clusters)
     area, error = float(found.values[0]), _error(float(found.covariance[0, 0]))
-    if area in (0.0, 1.0):
-        return _perfect(area, np.asarray(truth, bool), clusters, confidence_level)
+    if area in (0.0, 1.0) or error < NO_WIDTH:
+        positive, members = np.asarray(truth, dtype=bool), _members(clusters, len(truth))
+        bounds = area_bounds(area, positive, members, confidence_level=confidence_level)
+        return Interval(area, *bounds)
     if math.isnan(error):
         return Interval(area, math.nan, math.nan)
     if scale == "linear":
@@ -209,18 +212,6 @@ def _error(variance: float) -> float:
 
 def _logistic(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value > 0 else math.exp(value) / (1 + math.exp(value))
-
-
-def _perfect(
-    area: float, truth: NDArray[np.bool_], clusters: IntArray | None, confidence_level: float
-) -> Interval:
-    members = _members(clusters, len(truth))
-    patients = [len(np.unique(part)) for part in (members[truth], members[~truth])]
-    pairs = min(*patients, len(np.unique(members)) // 2)
-    if not pairs:
-        return Interval(area, math.nan, math.nan)
-    bound = ((1 - confidence_level) / 2) ** (1 / pairs)
-    return Interval(1.0, bound, 1.0) if area == 1 else Interval(0.0, 0.0, 1 - bound)
 
 
 def _members(clusters: IntArray | None, n_images: int) -> NDArray[np.int64]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.randomness import derive_seed
 from pneumoscope.core.types import IntArray
-from pneumoscope.evaluation.intervals import Interval, bootstrap_weights
+from pneumoscope.evaluation.draws import bootstrap_weights
+from pneumoscope.evaluation.intervals import Interval
 from pneumoscope.evaluation.tallies import ratio
 
 SMALLEST_SINGULAR_VALUE = 0.01

@@ -58,6 +58,11 @@ def compute_prepared(
     return results
 
 
+def calibration_gaps(tallies: Tallies) -> NDArray[np.float64]:
+    """Each bin's part in correctness less confidence of all images, `[resample, bin]`."""
+    return ratio(tallies.gaps, _total(tallies)[:, None])
+
+
 def metric_units(labels: Sequence[str]) -> dict[str, str]:
     """The unit of every metric that `compute` gives for these labels, in the same order."""
     return {
@@ -136,7 +141,8 @@ def _spread(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _ece(tallies: Tallies) -> NDArray[np.float64]:
     """Expected calibration error of the top label (Guo et al. 2017, eq. 3), 15 bins."""
-    return ratio(np.abs(tallies.gaps).sum(axis=1), _total(tallies))
+    error: NDArray[np.float64] = np.abs(calibration_gaps(tallies)).sum(axis=1)
+    return error
 
 
 METRICS: tuple[Metric, ...] = (

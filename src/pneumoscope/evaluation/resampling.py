@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.types import FloatArray, IntArray
-from pneumoscope.evaluation.intervals import bootstrap_weights
-from pneumoscope.evaluation.metrics import METRICS
+from pneumoscope.evaluation.draws import bootstrap_weights
+from pneumoscope.evaluation.metrics import METRICS, calibration_gaps
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.evaluation.tallies import Prepared, Ranking, Tallies, prepare, tally
 
@@ -102,7 +102,7 @@ def proportion(
     sizes, sums = np.bincount(place), np.bincount(place, weights=hits)
     effective = _effective(sums.astype(np.float64), sizes.astype(np.int64))
     value = float(hits.mean())
-    low, high = _score_bounds(value, effective, confidence_level)
+    low, high = score_bounds(value, effective, confidence_level=confidence_level)
     return Rate(value, low, high, int(hits.sum()), len(hits), len(sizes), effective)
 
 
@@ -157,6 +157,13 @@ def resampled_metrics(
     return results
 
 
+def resampled_gaps(model: Predictions, *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """The parts of the calibration error, `[resample, bin]`; draws as in `resampled_metrics`."""
+    summed = _by_patient(prepare(model), model.clusters)
+    chunks = bootstrap_weights(np.arange(model.n_patients), resamples=resamples, seed=seed)
+    return np.concatenate([calibration_gaps(tally(summed, weights)) for weights in chunks])
+
+
 def percentile_bounds(
     resampled: FloatArray, point: FloatArray, *, confidence_level: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -183,6 +190,24 @@ def percentile_bounds(
         np.where(known, np.minimum(low, point), np.nan),
         np.where(known, np.maximum(high, point), np.nan),
     )
+
+
+def score_bounds(value: float, trials: float, *, confidence_level: float) -> tuple[float, float]:
+    """Bounds of a proportion by its score test (Wilson 1927); `trials` need not be whole.
+
+    Args:
+        value: the proportion, in [0, 1].
+        trials: above 0.
+        confidence_level: in (0, 1).
+    """
+    z = normal_quantile(confidence_level)
+    shrink = 1 + z**2 / trials
+    center = (value + z**2 / (2 * trials)) / shrink
+    half = z * math.sqrt(value * (1 - value) / trials + z**2 / (4 * trials**2)) / shrink
+    # At the ends the bound is the end itself, which rounding would miss.
+    low = 0.0 if value == 0 else min(center - half, value)
+    high = 1.0 if value == 1 else max(center + half, value)
+    return low, high
 
 
 def check_level(confidence_level: float) -> None:
@@ -277,14 +302,3 @@ def _effective(sums: NDArray[np.float64], sizes: NDArray[np.int64]) -> float:
     independent = value * (1 - value) / (trials - 1)
     # Counted from 1, so that patients who always agree are worth one image each.
     return min(float(trials), 1 + (trials - 1) * independent / variance) if variance else trials
-
-
-def _score_bounds(value: float, trials: float, confidence_level: float) -> tuple[float, float]:
-    """Wilson 1927, as `wilson_interval`, for a number of trials that need not be whole."""
-    z = normal_quantile(confidence_level)
-    shrink = 1 + z**2 / trials
-    center = (value + z**2 / (2 * trials)) / shrink
-    half = z * math.sqrt(value * (1 - value) / trials + z**2 / (4 * trials**2)) / shrink
-    low = 0.0 if value == 0 else min(center - half, value)
-    high = 1.0 if value == 1 else max(center + half, value)
-    return low, high

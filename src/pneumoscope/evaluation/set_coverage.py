@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.types import IntArray
 from pneumoscope.evaluation.intervals import Interval
+from pneumoscope.evaluation.no_width import NO_WIDTH, constant_bounds
+from pneumoscope.evaluation.resampling import score_bounds
 
 
 @dataclass(frozen=True)
@@ -112,23 +113,17 @@ def cluster_proportion(
         variance = _variance(values, clusters)
         effective = share * (1 - share) / variance if variance > 0 else float(n_images)
         effective = min(max(effective, 1.0), float(n_images))
-    return _wilson(share, effective, confidence_level)
-
-
-def _wilson(share: float, trials: float, confidence_level: float) -> Interval:
-    z = NormalDist().inv_cdf((1 + confidence_level) / 2)
-    shrink = 1 + z**2 / trials
-    center = (share + z**2 / (2 * trials)) / shrink
-    half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrink
-    low = 0.0 if share == 0 else max(0.0, center - half)
-    high = 1.0 if share == 1 else min(1.0, center + half)
+    low, high = score_bounds(share, effective, confidence_level=confidence_level)
     return Interval(share, low, high)
 
 
 def _mean(
     values: NDArray[np.int64], clusters: IntArray, largest: int, confidence_level: float
 ) -> Interval:
-    """A mean between 0 and `largest`, with Student's interval over patients."""
+    """A mean between 0 and `largest`, with Student's interval over patients.
+
+    Where all values are equal it is that of `no_width`.
+    """
     from scipy.special import stdtrit
 
     mean, n_patients = float(values.mean()), len(np.unique(clusters))
@@ -136,6 +131,9 @@ def _mean(
         return Interval(mean, math.nan, math.nan)
     times = float(stdtrit(n_patients - 1, (1 + confidence_level) / 2))
     half = times * math.sqrt(_variance(values.astype(np.float64), clusters))
+    if half < NO_WIDTH:
+        low, high = constant_bounds(mean / largest, n_patients, confidence_level=confidence_level)
+        return Interval(mean, low * largest, high * largest)
     return Interval(mean, max(0.0, mean - half), min(float(largest), mean + half))
 
 

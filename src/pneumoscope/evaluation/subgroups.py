@@ -110,12 +110,13 @@ def subgroups(
         for group, chosen in _members(predictions, column, values):
             part = select_images(predictions, chosen)
             intervals = bootstrap_intervals(
-                part, resamples=resamples, confidence_level=confidence_level, seed=seed
+                part,
+                metrics=metrics,
+                resamples=resamples,
+                confidence_level=confidence_level,
+                seed=seed,
             )
-            found.append(
-                _subgroup(column, group, part, {name: intervals[name] for name in metrics},
-                          confidence_level)
-            )  # fmt: skip
+            found.append(_subgroup(column, group, part, intervals, confidence_level))
     return found
 
 

@@ -13,6 +13,8 @@ FINDINGS = {
     "discrimination.chance": "Le hasard ({chance:1}) n’est pas exclu.",
     "calibration.gap": "La confiance et l’exactitude diffèrent en moyenne de {error}.",
     "calibration.as_such": "Les probabilités peuvent être lues telles quelles.",
+    "calibration.chance": "Ce n’est pas plus que par hasard ; plus de {bound} est exclu.",
+    "calibration.open": "Une erreur de {bound} n’est pas exclue ; plus d’images le diraient.",
     "calibration.order_only": "Les probabilités ne donnent qu’un ordre.",
     "calibration.not_as_such": "Les probabilités ne doivent pas être lues telles quelles.",
     "calibration.not_alike": "Mais la perte logarithmique est passée de {before} à {after} avec la "
@@ -23,7 +25,8 @@ FINDINGS = {
     "a donné {seen}.",
     "points.kept": "Une perte de plus de {margin:2} est exclue.",
     "points.open": "Une perte de {loss} n’est pas exclue ; plus d’images le diraient.",
-    "points.less": "C’est sûrement moins, de {loss} ou davantage.",
+    "points.less": "C’est sûrement moins, de {loss} ou davantage, niveau corrigé pour le nombre de "
+    "comparaisons ({comparisons}).",
     "shift.distance": "Les scores diffèrent de ceux de la partie de calibration d’une distance de "
     "{distance} (p = {p}).",
     "shift.none": "Des images échangeables feraient de même, ce qui ne prouve pas qu’elles le "
@@ -51,10 +54,13 @@ FINDINGS = {
     "sets.broken": "La promesse de {level:2} est rompue.",
     "groups.gap": "Parmi les images {label}, {rate} sont manquées quand {column} vaut {group}, et "
     "{other_rate} quand elle vaut {other}.",
-    "groups.sure": "Un écart de {gap} ou plus est sûr.",
-    "groups.worse": "Un groupe est sûrement moins bien servi.",
+    "groups.sure": "Un écart de {gap} ou plus est sûr, niveau corrigé pour le nombre de "
+    "comparaisons ({comparisons}).",
+    "groups.worse": "Un groupe est sûrement moins bien servi, niveau corrigé pour le nombre de "
+    "comparaisons ({comparisons}).",
     "groups.open": "Les groupes sont trop petits pour exclure un écart de {gap}.",
-    "groups.chance": "C’est le plus grand écart trouvé : il peut être dû au hasard.",
+    "groups.chance": "C’est le plus grand écart trouvé : il peut être dû au hasard, vu le nombre "
+    "de comparaisons ({comparisons}).",
     "shortcuts.lungs_removed": "Poumons retirés, le réseau atteint une AUC de {auc}, le hasard "
     "étant à {chance:1}.",
     "shortcuts.metadata_only": "Avec la taille, le format et d’autres métadonnées, sans image, un "
@@ -144,16 +150,20 @@ FINDINGS = {
     "limit.none": "aucune",
     "limit.discrimination": "borne basse, bon à partir de {green:2} ; borne haute, insuffisant "
     "sous {red:2}",
-    "limit.calibration": "borne haute, bon jusqu’à {green:2} ; borne basse, insuffisant au-delà de "
-    "{red:2}",
+    "limit.calibration": "borne haute, bon jusqu’à {green:2}, ou {red:2} si la borne basse est 0 ; "
+    "borne basse, insuffisant au-delà de {red:2}",
     "limit.points": "bon si une perte de plus de {green:2} est exclue ; insuffisant si une perte "
-    "de plus de {red:2} est sûre",
+    "de plus de {red:2} est sûre, corrigée pour {comparisons} "
+    "{comparisons:comparaison|comparaisons}",
     "limit.shift": "bon à partir de p = {green:2} ; insuffisant sous {red:2} avec une distance de "
     "{distance:2} ou plus",
     "limit.size": "bon à partir de {green} patients et jusqu’à un intervalle de l’AUC large de "
     "{width:2} ; insuffisant sous {red} patients",
-    "limit.sets": "borne haute, bon à partir de {green:2}, insuffisant sous {red:2}",
-    "limit.groups": "borne basse, bon jusqu’à 0, insuffisant au-delà de {red:2}",
+    "limit.sets": "borne haute, corrigée pour {comparisons} "
+    "{comparisons:comparaison|comparaisons}, bon à partir de {green:2}, insuffisant sous {red:2}",
+    "limit.groups": "borne basse, corrigée pour {comparisons} "
+    "{comparisons:comparaison|comparaisons}, bon jusqu’à 0, insuffisant au-delà de {red:2} ; borne "
+    "haute, bon jusqu’à {open:2}",
     "limit.blind": "borne basse, bon jusqu’à {green:2}, insuffisant au-delà de {red:2}",
     "limit.swapped": "bon si les poumons décident sûrement, insuffisant si c’est l’entourage",
     "limit.lungs_only": "borne basse de la perte, bon jusqu’à {green:2}",

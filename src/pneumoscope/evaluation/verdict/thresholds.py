@@ -23,7 +23,8 @@ the literature asks for calibration without naming a number (Van Calster et al. 
 2017 bring networks below it with a temperature)."""
 
 ECE_LARGE: Final = 0.10
-"""One answer in ten that is not what its probability says."""
+"""One answer in ten that is not what its probability says. Where no error at all is sure, only one
+as large as this must be excluded: a few hundred images cannot exclude `ECE_SMALL`."""
 
 PROMISE_MARGIN: Final = 0.10
 """A rate is kept when a loss of more than this is excluded, as in a non-inferiority trial. The

@@ -20,10 +20,11 @@ from pneumoscope.app.data import (
     read_audit,
     suspects,
 )
-from pneumoscope.app.operating import moved, point_value
+from pneumoscope.app.operating import cost_points, moved, point_name, point_value, there
 from pneumoscope.app.settings import Settings
 from pneumoscope.core.errors import InputError
-from pneumoscope.evaluation.operating_point import one_against_rest
+from pneumoscope.evaluation.clinic import points_for_clinic
+from pneumoscope.evaluation.operating_point import Youden, choose_point, one_against_rest
 
 if TYPE_CHECKING:
     from pneumoscope.workflows.results import TrainResult
@@ -108,6 +109,36 @@ def test_a_threshold_gives_what_counting_gives(trained: TrainResult) -> None:
     assert found.ppv["value"] == pytest.approx(right / (right + alarms))
     assert found.of_thousand["positive"] == pytest.approx(1000 * (right + alarms))
     assert found.of_thousand["missed"] == pytest.approx(1000 * prevalence * (1 - sensitivity))
+
+
+def test_thresholds_of_least_cost_follow_the_prevalence_as_an_evaluation_would(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    (run,) = find_runs(trained.output)
+    calibration = run.calibration()
+    assert calibration is not None
+    label = label_of_interest(calibration.labels)
+    found = cost_points(calibration, label, ["youden", "cost ratio 3, prevalence 0.5"],
+                        prevalence=0.02)  # fmt: skip
+    rules = [f"cost ratio {ratio}, prevalence 0.02" for ratio in (3, 5, 20)]
+    assert list(found) == rules
+    given = [choose_point(calibration, label=label, rule=Youden())]
+    for name, point in zip(rules, points_for_clinic(
+        given, calibration, prevalence=0.02, cost_ratios=(3, 5, 20)
+    )[1:], strict=True):  # fmt: skip
+        assert (point.name, point.threshold) == (name, found[name])
+    own = float((calibration.truth == calibration.labels.index(label)).mean())
+    told = there(calibration, label, 0.5, prevalence=0.02)
+    assert told == pytest.approx((own, 0.02 / own / (0.02 / own + 0.98 / (1 - own))))
+    assert point_name(rules[0], "fr") == "Un oubli vaut 3 fausses alertes, à 2,0\u202f%"
+    assert point_name("cost ratio 1, prevalence of the images", "en") == (
+        "A miss worth 1 false alarm"
+    )
+    assert cost_points(None, label, [], prevalence=0.02) == {}
+    assert there(None, label, 0.5, prevalence=0.02) is None
+    (bare,) = find_runs(shutil.copytree(run.folder, tmp_path / "bare", ignore=(
+        shutil.ignore_patterns("calibration.parquet", "bundle", "mlartifacts"))))  # fmt: skip
+    assert bare.calibration() is None
 
 
 def test_two_runs_are_tested_on_the_images_both_answered(

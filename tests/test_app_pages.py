@@ -138,6 +138,12 @@ def test_threshold_and_prevalence_move_the_figures(trained: TrainResult) -> None
     test.select_slider[1].set_value(0.005).run()
     words = said(test)
     assert "Of 1000 such images, 0 would be called positive, 0 of them rightly; 5 with" in words
+    assert "At 0.5%, an image on the threshold has PNEUMONIA with a probability of 100.0%" in words
+    name = "cost ratio 5, prevalence 0.005"
+    button = test.button(key=f"{test.select_slider[0].key}-{name}")
+    assert button.label == "A miss worth 5 false alarms, at 0.5%"
+    button.click().run()
+    assert test.select_slider[1].value == 0.005
     test.button(key=f"{test.select_slider[0].key}-youden").click().run()
     assert test.select_slider[0].value == begun
     assert "0 would be called positive, 0 of" not in said(test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,7 +14,10 @@ from pneumoscope.core.errors import InputError, RecipeError
 from pneumoscope.core.progress import Noting, Silent
 from pneumoscope.core.recipe import EvaluateRecipe
 from pneumoscope.data.phantoms import write_phantoms
+from pneumoscope.evaluation.operating_point import Cost, choose_point
+from pneumoscope.evaluation.predictions import read_table
 from pneumoscope.workflows.evaluation import evaluate
+from pneumoscope.workflows.recomputing import recompute
 from pneumoscope.workflows.results import TrainResult
 
 QUICK = {"resamples": 100, "permutations": 9, "audit": {"enabled": False}}
@@ -64,6 +68,15 @@ def test_other_images_are_no_copies(trained: TrainResult, tmp_path: Path) -> Non
     )  # fmt: skip
     assert "External test" in result.report.read_text()
     assert '"prevalence": 0.03' in (result.output / "assessment.json").read_text()
+    found = recompute(result.output)
+    assert found.differences == ()
+    points: Any = found.assessment["operating_points"]
+    assert [point["rule"] for point in points[3:]] == [
+        "cost ratio 5, prevalence 0.03", "cost ratio 20, prevalence 0.03",
+    ]  # fmt: skip
+    calibration = read_table(pl.read_parquet(result.output / "calibration.parquet"))
+    again = choose_point(calibration, label=points[3]["label"], rule=Cost(5, 0.03))
+    assert points[3]["threshold"] == again.to_json()["threshold"]
 
 
 def test_a_bundle_without_memory_cannot_say(
@@ -87,4 +100,13 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         evaluation_settings(audit=True, external=False, drop_known=False, prevalence=1.5)
     chosen = evaluation_settings(audit=False, external=True, drop_known=False, prevalence=0.1)
     assert chosen.known_images == "refuse"
+    assert chosen.cost_ratios == EvaluateRecipe().cost_ratios
+    asked = evaluation_settings(
+        audit=True, external=False, drop_known=False, prevalence=0.1, cost_ratios=[3]
+    )
+    assert [*asked.cost_ratios] == [3]
+    with pytest.raises(InputError, match="Give --prevalence too"):
+        evaluation_settings(
+            audit=True, external=False, drop_known=False, prevalence=None, cost_ratios=[3]
+        )
     assert not chosen.audit.enabled

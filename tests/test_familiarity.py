@@ -135,8 +135,13 @@ def test_a_batch_from_elsewhere_is_said_to_be() -> None:
     assert shift.shifted
     assert shift.statement == (
         "87 % of these images are less familiar than 99 % of the training population: expect the "
-        "stated performance not to hold."
+        "stated performance not to hold. Without true labels, other images and labels in other "
+        "shares cannot be told apart, so neither what is promised for each label nor predictive "
+        "values are to be relied upon."
     )
+    known = batch_shift(hits, np.arange(100), level=0.01, labelled=True)
+    assert known is not None
+    assert known.statement.endswith("expect the stated performance not to hold.")
 
 
 def test_a_batch_of_the_same_population_is_not() -> None:

@@ -19,8 +19,8 @@ from pneumoscope.core.recipe import Recipe, dump_recipe
 from pneumoscope.evaluation.predictions import predictions_table, read_table
 from pneumoscope.evaluation.summary import evaluate_predictions
 from pneumoscope.reporting.gallery import WorstError
+from pneumoscope.reporting.prevalence_words import decision_lines
 from pneumoscope.reporting.report import GalleryImage, ReportInput, render_report, write_report
-from pneumoscope.reporting.sentences import decision_lines
 from pneumoscope.reporting.tables import (
     count_table,
     excluded_table,

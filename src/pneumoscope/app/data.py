@@ -53,6 +53,15 @@ class Run:
         """
         return read_table(load_predictions(self.folder / PREDICTIONS))
 
+    def calibration(self) -> Predictions | None:
+        """The images that the rules were fixed on; None where they are not at hand.
+
+        Raises:
+            PredictionsError: the table breaks its contract.
+        """
+        table = _table(self.folder / "calibration.parquet")
+        return None if table is None else read_table(table)
+
     def history(self) -> pl.DataFrame | None:
         """How training went; None where nothing tells."""
         file = self.folder / "history.csv"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pneumoscope.app.language import Language, decimal, spoken
-from pneumoscope.app.words.evaluation import POINT_NAMES
+import numpy as np
+
+from pneumoscope.app.language import Language, decimal, percent, spoken
+from pneumoscope.app.words.evaluation import COST_NAME, COST_NAME_HERE, POINT_NAMES
+from pneumoscope.core.recipe import EvaluateRecipe
+from pneumoscope.evaluation.clinic import moved_prior
 from pneumoscope.evaluation.intervals import Interval
-from pneumoscope.evaluation.operating_point import OperatingPoint, outcome
+from pneumoscope.evaluation.operating_point import (
+    Cost,
+    OperatingPoint,
+    choose_point,
+    one_against_rest,
+    outcome,
+)
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.evaluation.predictive_values import at_prevalence
 from pneumoscope.evaluation.resampling import Rate, finite
@@ -27,6 +37,7 @@ class Moved:
 
     Attributes:
         threshold: Probability from which an image is positive.
+        prevalence: Of the label.
         sensitivity: Of the images with the label, those found.
         specificity: Of those without it, those left alone.
         ppv: Of positive answers, those right.
@@ -35,6 +46,7 @@ class Moved:
     """
 
     threshold: float
+    prevalence: float
     sensitivity: Entry
     specificity: Entry
     ppv: Entry
@@ -48,6 +60,8 @@ def point_name(name: str, language: Language) -> str:
     >>> point_name("sensitivity >= 0.95", "fr") == "Sensibilité ≥ 0,95"
     True
     """
+    if (cost := Cost.from_words(name)) is not None:
+        return _cost_name(cost, language)
     rate, _, value = name.partition(" >= ")
     text = POINT_NAMES.get(rate)
     if text is None:
@@ -75,6 +89,7 @@ def moved(predictions: Predictions, label: str, threshold: float, prevalence: fl
     right = 1000 * prevalence * sensitivity
     return Moved(
         threshold=threshold,
+        prevalence=prevalence,
         sensitivity=_entry(found.sensitivity),
         specificity=_entry(found.specificity),
         ppv=_entry(values.ppv),
@@ -87,6 +102,45 @@ def moved(predictions: Predictions, label: str, threshold: float, prevalence: fl
     )
 
 
+def cost_points(
+    calibration: Predictions | None, label: str, points: Sequence[str], *, prevalence: float
+) -> dict[str, float]:
+    """Thresholds of least cost at this prevalence, by name, as an evaluation would choose them.
+
+    Args:
+        calibration: The images that thresholds are chosen on; None: not at hand.
+        label: Of interest.
+        points: Names of the run's operating points; their cost ratios are taken, and the usual.
+        prevalence: In (0, 1).
+    """
+    if calibration is None or label not in calibration.labels:
+        return {}
+    has, _ = one_against_rest(calibration, label)
+    if has.all() or not has.any():
+        return {}
+    own = [rule.ratio for rule in map(Cost.from_words, points) if rule is not None]
+    ratios = sorted({*own, *EvaluateRecipe().cost_ratios})
+    chosen = [
+        choose_point(calibration, label=label, rule=Cost(ratio, prevalence)) for ratio in ratios
+    ]
+    return {point.name: point.threshold for point in chosen}
+
+
+def there(
+    calibration: Predictions | None, label: str, threshold: float, *, prevalence: float
+) -> tuple[float, float] | None:
+    """At which prevalence served probabilities hold, and what the threshold is at this one.
+
+    None where the calibration split is not at hand, or has no image with the label or without it.
+    """
+    if calibration is None or label not in calibration.labels:
+        return None
+    own = float(one_against_rest(calibration, label)[0].mean())
+    if not 0 < own < 1:
+        return None
+    return own, float(moved_prior(np.array(threshold), of=own, to=prevalence))
+
+
 def point_value(threshold: float) -> float:
     """A threshold as the slider can show it, in steps of 0.005.
 
@@ -94,6 +148,14 @@ def point_value(threshold: float) -> float:
     0.75
     """
     return round(round(min(max(threshold, 0.0), 1.0) / 0.005) * 0.005, 3)
+
+
+def _cost_name(rule: Cost, language: Language) -> str:
+    value = f"{rule.ratio:g}".replace(".", "," if language == "fr" else ".")
+    if rule.prevalence is None:
+        return spoken(COST_NAME_HERE, language, value=value, ratio=rule.ratio)
+    share = percent(rule.prevalence, language, digits=1)
+    return spoken(COST_NAME, language, value=value, ratio=rule.ratio, share=share)
 
 
 def _entry(rate: Rate | Interval) -> Entry:

@@ -42,7 +42,12 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
 
 
 def evaluation_settings(
-    *, audit: bool, external: bool, drop_known: bool, prevalence: float | None
+    *,
+    audit: bool,
+    external: bool,
+    drop_known: bool,
+    prevalence: float | None,
+    cost_ratios: Sequence[float] | None = None,
 ) -> EvaluateRecipe:
     """The settings that the options of `evaluate` say.
 
@@ -52,12 +57,16 @@ def evaluation_settings(
     """
     if external and drop_known:
         raise InputError("--external refuses what --drop-known leaves out. Give one of them.")
+    if cost_ratios and prevalence is None:
+        raise InputError("--cost-ratio chooses for a prevalence. Give --prevalence too.")
     known = "refuse" if external else "drop" if drop_known else "keep"
-    changes = {
+    changes: dict[str, object] = {
         "evaluate.audit.enabled": audit,
         "evaluate.known_images": known,
         "evaluate.prevalence": prevalence,
     }
+    if cost_ratios:
+        changes["evaluate.cost_ratios"] = list(cost_ratios)
     return override(Recipe(), changes).evaluate
 
 

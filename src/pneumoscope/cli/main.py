@@ -222,7 +222,12 @@ def evaluate(
         bool, typer.Option("--drop-known", help="Leave out images the bundle was trained on.")
     ] = False,
     prevalence: Annotated[
-        float | None, typer.Option(help="Of the label in your clinic: gives PPV and NPV for it.")
+        float | None,
+        typer.Option(help="Of the label in your clinic: PPV, NPV and thresholds for it."),
+    ] = None,
+    cost_ratio: Annotated[
+        list[float] | None,
+        typer.Option(help="With --prevalence: false alarms one miss is worth; repeatable."),
     ] = None,
     layout: Layout = None,
     runtime: Runtime = RuntimeName.auto,
@@ -242,7 +247,11 @@ def evaluate(
         split=split,
         label_map=pairs(label_map or []),
         settings=evaluation_settings(
-            audit=audit, external=external, drop_known=drop_known, prevalence=prevalence
+            audit=audit,
+            external=external,
+            drop_known=drop_known,
+            prevalence=prevalence,
+            cost_ratios=cost_ratio,
         ),
         layout=layout or "auto",
         runtime=runtime.value,

@@ -15,6 +15,8 @@ from pneumoscope.evaluation.calibration_error import (
     adaptive_calibration_error,
     adaptive_error_bounds,
 )
+from pneumoscope.evaluation.case_mix import case_mix_section, shift_tests
+from pneumoscope.evaluation.clinic import calibrated_at, moved_predictions, moved_prior
 from pneumoscope.evaluation.decision_curve import decision_curve
 from pneumoscope.evaluation.decisions import decided
 from pneumoscope.evaluation.intervals import Interval, bootstrap_intervals
@@ -24,7 +26,6 @@ from pneumoscope.evaluation.predictive_values import at_prevalence
 from pneumoscope.evaluation.resampling import proportion
 from pneumoscope.evaluation.rules import Rules, selective_json
 from pneumoscope.evaluation.set_coverage import set_coverage
-from pneumoscope.evaluation.shift import exchangeability_test
 from pneumoscope.evaluation.subgroups import age_bands, column_values, subgroups
 from pneumoscope.evaluation.summary import MetricEntry, metric_entry
 
@@ -65,10 +66,9 @@ def _point(point: OperatingPoint, predictions: Predictions, rules: Rules) -> dic
     seen = outcome(point, predictions, confidence_level=rules.confidence_level)
     promised = point.to_json()
     values = None
-    if rules.prevalence is not None and seen.sensitivity.trials and seen.specificity.trials:
-        values = at_prevalence(
-            seen, rules.prevalence, confidence_level=rules.confidence_level
-        ).to_json()
+    prevalence = rules.prevalence_of(point.label)
+    if prevalence is not None and seen.sensitivity.trials and seen.specificity.trials:
+        values = at_prevalence(seen, prevalence, confidence_level=rules.confidence_level).to_json()
     return {
         **{name: promised[name] for name in ("name", "label", "rule", "threshold")},
         "confidence_level": promised["confidence_level"],
@@ -184,41 +184,50 @@ def subgroup_section(
 def decision_section(predictions: Predictions, rules: Rules) -> list[dict[str, object]]:
     """A decision curve for each label that has an operating point."""
     labels = dict.fromkeys(point.label for point in rules.operating_points)
-    curves = (
-        decision_curve(
-            predictions,
-            label=label,
-            thresholds=_CURVE_THRESHOLDS,
-            prevalence=rules.prevalence,
-            resamples=rules.resamples,
-            confidence_level=rules.confidence_level,
-            seed=rules.seed,
-        )
-        for label in labels
+    return [_decision(predictions, label, rules) for label in labels]
+
+
+def _decision(predictions: Predictions, label: str, rules: Rules) -> dict[str, object]:
+    """The curve; for a prevalence, of who acts on the probability that an image has there.
+
+    `calibrated_at` is the prevalence at which served probabilities hold, `served` the one of them
+    that is a threshold probability there; without a prevalence they are the same.
+    """
+    prevalence, own = rules.prevalence_of(label), calibrated_at(rules.operating_points, label)
+    served = _CURVE_THRESHOLDS
+    if prevalence is not None and own is not None:
+        predictions = moved_predictions(predictions, label, of=own, to=prevalence)
+        served = moved_prior(_CURVE_THRESHOLDS, of=prevalence, to=own)
+    curve = decision_curve(
+        predictions,
+        label=label,
+        thresholds=_CURVE_THRESHOLDS,
+        prevalence=prevalence,
+        resamples=rules.resamples,
+        confidence_level=rules.confidence_level,
+        seed=rules.seed,
     )
-    return [curve.to_json() for curve in curves]
+    return {**curve.to_json(), "given": prevalence, "calibrated_at": own, "served": served.tolist()}
 
 
 def shift_section(
     calibration: Predictions | None, predictions: Predictions, rules: Rules
 ) -> dict[str, object] | None:
-    """Whether logits are distributed as on the calibration split; None where it is not at hand."""
+    """Whether logits are distributed as on the calibration split, over all and within each label.
+
+    None where it is not at hand.
+    """
     if calibration is None or calibration.labels != predictions.labels:
         return None
-    test = exchangeability_test(
-        calibration.logits,
-        predictions.logits,
-        calibration_clusters=calibration.clusters,
-        test_clusters=predictions.clusters,
-        permutations=rules.permutations,
-        seed=rules.seed,
-    )
+    tests = shift_tests(calibration, predictions, permutations=rules.permutations, seed=rules.seed)
+    test = tests.overall.test
     return {
         "p_value": test.p_value,
         "statistic": test.statistic,
         "permutations": test.permutations,
         "by_label": dict(zip(predictions.labels, test.by_column, strict=True)),
         "n_calibration": calibration.n_images,
+        **case_mix_section(tests, labels=predictions.labels),
     }
 
 

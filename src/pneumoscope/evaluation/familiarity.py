@@ -36,11 +36,14 @@ class Shift:
         unfamiliar: Share of the images that are, with its interval.
         level: Share that is expected of the same population.
         shifted: Whether clearly more are.
+        labelled: Whether true labels are known; without, images that look otherwise and labels in
+            other shares cannot be told apart.
     """
 
     unfamiliar: Rate
     level: float
     shifted: bool
+    labelled: bool = False
 
     @property
     def statement(self) -> str:
@@ -48,7 +51,8 @@ class Shift:
         share, rest = _percent(self.unfamiliar.value), _percent(1 - self.level)
         said = f"{share} of these images are less familiar than {rest} of the training population"
         if self.shifted:
-            return f"{said}: expect the stated performance not to hold."
+            told = f"{said}: expect the stated performance not to hold."
+            return told if self.labelled else f"{told} {_UNTOLD}"
         return f"{said}, about as many as are expected of that population."
 
     def to_json(self) -> dict[str, object]:
@@ -65,6 +69,7 @@ def batch_shift(
     *,
     level: float,
     confidence_level: float = 0.95,
+    labelled: bool = False,
 ) -> Shift | None:
     """What these images together say; None for fewer than `FEWEST`.
 
@@ -74,12 +79,13 @@ def batch_shift(
         level: Share that is expected of the same population.
         confidence_level: Of the interval; the shift is clear where its lower end is beyond
             `NOTABLE` times the level.
+        labelled: Whether true labels are known.
     """
     hits = np.asarray(unfamiliar, dtype=np.bool_)
     if len(hits) < FEWEST:
         return None
     rate = proportion(hits, np.asarray(clusters), confidence_level=confidence_level)
-    return Shift(rate, level, bool(rate.low > NOTABLE * level))
+    return Shift(rate, level, bool(rate.low > NOTABLE * level), labelled)
 
 
 def summarise_gate(table: pl.DataFrame, *, confidence_level: float) -> dict[str, object]:
@@ -99,7 +105,9 @@ def summarise_gate(table: pl.DataFrame, *, confidence_level: float) -> dict[str,
     if scored.height:
         level = float(np.max(scored["level"].to_numpy()))
         flags = scored["unfamiliar"].to_numpy()
-        shift = batch_shift(flags, clusters, level=level, confidence_level=confidence_level)
+        shift = batch_shift(
+            flags, clusters, level=level, confidence_level=confidence_level, labelled=True
+        )
     return {
         "n_images": ordered.height,
         "refused": int(ordered["refused"].sum()),
@@ -110,6 +118,10 @@ def summarise_gate(table: pl.DataFrame, *, confidence_level: float) -> dict[str,
     }
 
 
+_UNTOLD = (
+    "Without true labels, other images and labels in other shares cannot be told apart, so neither "
+    "what is promised for each label nor predictive values are to be relied upon."
+)
 _SAID = ("unfamiliar", "level", "shifted", "statement")
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.core.recipe import EvaluateRecipe, PointRecipe
 from pneumoscope.evaluation.calibrator import Calibrator
+from pneumoscope.evaluation.clinic import points_for_clinic
 from pneumoscope.evaluation.conformal import Conformal, conformalize
 from pneumoscope.evaluation.operating_point import (
     AtLeast,
@@ -98,7 +99,10 @@ def _calibrator(
 def _points(
     predictions: Predictions, labels: Sequence[str], recipe: EvaluateRecipe
 ) -> tuple[OperatingPoint, ...]:
-    """Every rule for every label that the calibration split has images with and without."""
+    """Every rule for every label that the calibration split has images with and without.
+
+    With a prevalence, thresholds of least cost are for it, and there is one for each cost ratio.
+    """
     chosen = []
     for label in labels:
         has = predictions.truth == predictions.labels.index(label)
@@ -113,7 +117,15 @@ def _points(
             )
             for point in recipe.operating_points
         ]
-    return tuple(chosen)
+    if recipe.prevalence is None:
+        return tuple(chosen)
+    return points_for_clinic(
+        chosen,
+        predictions,
+        prevalence=recipe.prevalence,
+        cost_ratios=recipe.cost_ratios,
+        confidence_level=recipe.confidence_level,
+    )
 
 
 def _rule(point: PointRecipe, prevalence: float | None) -> Rule:

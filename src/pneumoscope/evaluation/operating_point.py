@@ -10,6 +10,7 @@ always can keep has the threshold infinity, which JSON writes as null.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -23,6 +24,7 @@ from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.evaluation.resampling import Rate, check_level, finite, number, proportion
 
 _ROUNDING = 1e-9
+_OWN = "of the images"
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,21 @@ class Cost:
     prevalence: float | None = None
 
     def __str__(self) -> str:
-        where = "of the images" if self.prevalence is None else f"{self.prevalence:g}"
+        where = _OWN if self.prevalence is None else f"{self.prevalence:g}"
         return f"cost ratio {self.ratio:g}, prevalence {where}"
+
+    @classmethod
+    def from_words(cls, words: str) -> Cost | None:
+        """The rule that `str` puts into these words; None for words of another rule.
+
+        >>> Cost.from_words("cost ratio 5, prevalence 0.02")
+        Cost(ratio=5.0, prevalence=0.02)
+        """
+        found = re.fullmatch(rf"cost ratio (\S+), prevalence (\S+|{_OWN})", words)
+        if found is None:
+            return None
+        ratio, where = found.groups()
+        return cls(float(ratio), None if where == _OWN else float(where))
 
 
 Rule: TypeAlias = Youden | AtLeast | Cost

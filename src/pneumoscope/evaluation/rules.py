@@ -26,7 +26,8 @@ class Rules:
         conformal: makes label sets; None leaves them out.
         selective: the abstention threshold; None leaves it out.
         label_of_interest: None: every label that has an operating point.
-        prevalence: of the label of interest where the model will be used; None: not given.
+        prevalence: of the label of interest, or of each label of an operating point by itself,
+            where the model will be used; None: not given.
         groups: columns of the predictions table whose values are measured apart.
         age_edges: first year of every age band but the lowest.
         resamples: of patients, for intervals.
@@ -48,6 +49,10 @@ class Rules:
     confidence_level: float = 0.95
     permutations: int = 999
     seed: int = 0
+
+    def prevalence_of(self, label: str) -> float | None:
+        """The prevalence that was given for the label; None where none was, or for another one."""
+        return self.prevalence if self.label_of_interest in {None, label} else None
 
     def to_json(self) -> dict[str, object]:
         """Plain Python that `json.dumps` takes and `from_json` reads back without a change."""

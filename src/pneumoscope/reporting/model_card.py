@@ -15,6 +15,7 @@ import yaml
 
 from pneumoscope.reporting.gate_words import gate_words
 from pneumoscope.reporting.pages import fill_markdown
+from pneumoscope.reporting.prevalence_words import prevalence_lines
 from pneumoscope.reporting.sections import verdict_view
 from pneumoscope.reporting.sentences import (
     calibration_lines,
@@ -126,6 +127,7 @@ def _assessed(assessment: Mapping[str, object]) -> dict[str, object]:
         "errors": calibration_table(assessment),
         "promises": promise_table(assessment),
         "predictive": predictive_table(assessment),
+        "prevalence": prevalence_lines(assessment),
         "sets": coverage[0] if coverage else None,
         "set_lines": label_set_lines(assessment),
         "conditions": condition_table(assessment),

@@ -10,9 +10,9 @@ from typing import Any
 
 from pneumoscope.evaluation.verdict.judge import colour_word, overall_colour, overall_sentence
 from pneumoscope.reporting.gallery import WorstError
+from pneumoscope.reporting.prevalence_words import decision_lines, prevalence_lines
 from pneumoscope.reporting.sentences import (
     calibration_lines,
-    decision_lines,
     gate_lines,
     label_set_lines,
     saliency_lines,
@@ -122,8 +122,8 @@ _PLANS = (
           (label_set_lines,), (coverage_tables,)),
     _Plan("groups", "Groups", ("groups",), ("subgroups",), (),
           (error_table, subgroup_table)),
-    _Plan("use", "Decision curve and prevalence", (), ("decision_curve",), (decision_lines,),
-          (predictive_table,)),
+    _Plan("use", "Decision curve and prevalence", (), ("decision_curve",),
+          (prevalence_lines, decision_lines), (predictive_table,)),
     _Plan("shortcuts", "Shortcuts and sources", ("shortcuts", "sources"), ("conditions",),
           (source_lines,), (condition_table, source_table)),
     _Plan("robustness", "Robustness and shift", ("robustness", "shift"), ("corruptions",),

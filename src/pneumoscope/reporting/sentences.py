@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Mapping
+from typing import Any
 
 from pneumoscope.reporting.trust.sections import Assessment, listed, section
 from pneumoscope.reporting.words import count, format_interval, format_number, group_digits, number
@@ -67,30 +68,6 @@ _DECISIONS = {
 }
 
 
-def decision_lines(assessment: Assessment) -> list[str]:
-    """From which probabilities acting on the model is worth more than on all images or on none."""
-    lines = []
-    for curve in listed(assessment, "decision_curves"):
-        thresholds, useful = curve.get("thresholds") or [], curve.get("useful") or []
-        spans = _spans([at for at, better in zip(thresholds, useful, strict=False) if better],
-                       thresholds)  # fmt: skip
-        label = curve.get("label")
-        worth = "acting on all images or on none"
-        if spans:
-            where = " and ".join(
-                f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}" for low, high in spans
-            )
-            lines.append(
-                f"Acting on the probability of {label} is surely worth more than {worth} for "
-                f"thresholds of {where}."
-            )
-        else:
-            lines.append(
-                f"For {label}, the model is at no threshold surely worth more than {worth}."
-            )
-    return lines
-
-
 def source_lines(assessment: Assessment) -> list[str]:
     """How sources and labels are tied, and how plainly embeddings hold the source."""
     found = section(assessment, "sources")
@@ -130,7 +107,50 @@ def shift_lines(assessment: Assessment) -> list[str]:
         f"{format_number(number(found, 'statistic'))} ({apart}); as much or more in "
         f"{format_number(p_value)} of {shuffles} of patients."
     )
-    return [line]
+    return [line, *_kind_lines(found)]
+
+
+def _kind_lines(found: Mapping[str, Any]) -> list[str]:
+    """Whether labels' shares differ, or scores within a label, and what that leaves promised."""
+    said = _KINDS.get(str(found.get("kind")))
+    if said is None:
+        return []
+    mix, level = section(found, "mix"), format_number(number(found, "level"))
+    apart = [
+        f"{row.get('label')} {format_number(number(row, 'statistic'))} "
+        f"(p {format_number(number(row, 'adjusted'))})"
+        for row in listed(found, "within")
+    ]
+    within = f"; within labels, scores by {', '.join(apart)}" if apart else ""
+    tested = (
+        f"Shares of labels differ by up to {format_number(number(mix, 'statistic'))} "
+        f"(p {format_number(number(mix, 'adjusted'))}){within}: p-values after Holm's correction "
+        f"over all these tests, compared with {level}."
+    )
+    absent = " and ".join(map(str, found.get("untested") or []))
+    missing = f" {absent} could not be tested: no images in one of the splits." if absent else ""
+    return [f"{tested}{missing}", said]
+
+
+_KINDS = {
+    "none": "No difference was found, which does not prove that there is none.",
+    "label_shift": (
+        "So the case mix differs (label shift), and nothing else was found to: guarantees for each "
+        "label hold if that is all, those over all images and predictive values do not."
+    ),
+    "within_label": (
+        "Images of the same label answer otherwise than in the calibration split: guarantees are "
+        "not to be relied upon."
+    ),
+    "unexplained": (
+        "What differs, the case mix or images of the same label, cannot be told: guarantees are "
+        "not to be relied upon."
+    ),
+    "untold": (
+        "No label has images in both splits, so another case mix and other images cannot be told "
+        "apart: guarantees are not to be relied upon."
+    ),
+}
 
 
 def gate_lines(assessment: Assessment) -> list[str]:
@@ -174,11 +194,3 @@ _SALIENCY = {
 def _spelled(entry: object) -> str:
     value, interval = format_number(number(entry)), format_interval(entry)
     return f"{value} ({interval})" if interval else value
-
-
-def _spans(chosen: list[float], grid: list[float]) -> list[tuple[float, float]]:
-    """First and last of each run of neighbours on the grid."""
-    places = [grid.index(at) for at in chosen]
-    breaks = [at + 1 for at, (one, other) in enumerate(pairwise(places)) if other != one + 1]
-    ends = [0, *breaks, len(chosen)]
-    return [(chosen[low], chosen[high - 1]) for low, high in pairwise(ends)] if chosen else []

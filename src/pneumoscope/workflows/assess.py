@@ -15,6 +15,7 @@ from pneumoscope.core.tables import save_parquet
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import fingerprint
 from pneumoscope.evaluation.assessment import Tables, assess, save_assessment
+from pneumoscope.evaluation.clinic import points_for_clinic
 from pneumoscope.evaluation.conformal import Conformal
 from pneumoscope.evaluation.operating_point import OperatingPoint
 from pneumoscope.evaluation.predictions import Predictions, read_table, save_predictions
@@ -68,6 +69,9 @@ def measure(tables: Tables, rules: Rules, *, split: str, model_id: str, data: st
 def rules_of(bundle: Bundle, settings: EvaluateRecipe, *, seed: int) -> Rules:
     """The rules that a bundle was exported with, for an evaluation as the settings say.
 
+    With a prevalence, thresholds of least cost are chosen for it on the calibration split that the
+    bundle remembers; the other rules stay, and so do all where it remembers none.
+
     Raises:
         BundleError: the bundle's rules cannot be read.
     """
@@ -76,10 +80,26 @@ def rules_of(bundle: Bundle, settings: EvaluateRecipe, *, seed: int) -> Rules:
     return Rules(
         calibrator=bundle.calibrator,
         calibrator_reason=spec.calibration_note,
-        operating_points=tuple(map(OperatingPoint.from_json, spec.operating_points)),
+        operating_points=_points(bundle, settings),
         conformal=None if conformal is None else Conformal.from_json(conformal),
         selective=selective_from_json(spec.selective),
         **asked(settings, seed=seed),
+    )
+
+
+def _points(bundle: Bundle, settings: EvaluateRecipe) -> tuple[OperatingPoint, ...]:
+    """The bundle's operating points; those of labels that a prevalence is given for, for it."""
+    points = tuple(map(OperatingPoint.from_json, bundle.spec.operating_points))
+    calibration = bundle.reference.calibration_table(bundle.spec.labels, bundle.calibrator)
+    if settings.prevalence is None or calibration is None:
+        return points
+    return points_for_clinic(
+        points,
+        read_table(calibration),
+        prevalence=settings.prevalence,
+        cost_ratios=settings.cost_ratios,
+        label=settings.label_of_interest,
+        confidence_level=settings.confidence_level,
     )
 
 

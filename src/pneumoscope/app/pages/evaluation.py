@@ -14,14 +14,23 @@ from pneumoscope.app.data import Run, label_of_interest
 from pneumoscope.app.figures import entry_tile
 from pneumoscope.app.gallery import mistakes
 from pneumoscope.app.language import decimal, known, percent
-from pneumoscope.app.operating import PREVALENCES, THRESHOLDS, Moved, moved, point_name, point_value
+from pneumoscope.app.operating import (
+    PREVALENCES,
+    THRESHOLDS,
+    Moved,
+    cost_points,
+    moved,
+    point_name,
+    point_value,
+    there,
+)
 from pneumoscope.app.pictures import drawing
 from pneumoscope.app.spread import spread_svg
 from pneumoscope.app.theme import COLOURS
 from pneumoscope.app.words import common
 from pneumoscope.app.words import evaluation as words
 from pneumoscope.app.words.findings import FINDINGS
-from pneumoscope.evaluation.operating_point import one_against_rest
+from pneumoscope.evaluation.operating_point import Cost, one_against_rest
 from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.reporting.canvas import NamedFigure
 from pneumoscope.reporting.figures import confusion_figure, roc_figure
@@ -61,7 +70,9 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
         at = predictions.labels.index(label)
         label = st.selectbox(session.say(words.OF_INTEREST), predictions.labels, index=at)
     session.show(f'<p class="aside">{escape(session.say(words.POINT_LEAD, label=label))}</p>')
-    found = _sliders(run, predictions, label)
+    calibration = run.calibration()
+    found = _sliders(run, predictions, calibration, label)
+    _there(calibration, label, found)
     language, level = session.language(), run.metrics.get("confidence_level")
     named = (
         (words.SENSITIVITY, found.sensitivity), (words.SPECIFICITY, found.specificity),
@@ -77,7 +88,24 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
     _spread(predictions, label, found.threshold)
 
 
-def _sliders(run: Run, predictions: Predictions, label: str) -> Moved:
+def _there(calibration: Predictions | None, label: str, found: Moved) -> None:
+    """What the threshold means where the label is as frequent as was set."""
+    told = there(calibration, label, found.threshold, prevalence=found.prevalence)
+    if told is None:
+        return
+    own, probability, prevalence = (
+        percent(share, session.language(), digits=1) for share in (*told, found.prevalence)
+    )
+    words_there = session.say(
+        words.THERE, label=label, own=own, prevalence=prevalence, there=probability
+    )
+    text = f"{words_there} {session.say(words.COSTS_MOVE)}"
+    session.show(f'<p class="aside">{escape(text)}</p>')
+
+
+def _sliders(
+    run: Run, predictions: Predictions, calibration: Predictions | None, label: str
+) -> Moved:
     points = {
         str(point["name"]): point
         for point in run.assessment.get("operating_points") or []
@@ -90,8 +118,14 @@ def _sliders(run: Run, predictions: Predictions, label: str) -> Moved:
     share = float((predictions.truth == predictions.labels.index(label)).mean())
     at, language = f"prevalence-{run.name}-{label}", session.language()
     st.session_state.setdefault(at, min(PREVALENCES, key=lambda one: abs(one - share)))
-    if points:
-        _presets({name: point["threshold"] for name, point in points.items()}, key)
+    moving = cost_points(calibration, label, list(points), prevalence=st.session_state[at])
+    kept = {
+        name: point["threshold"]
+        for name, point in points.items()
+        if not moving or Cost.from_words(name) is None
+    }
+    if kept or moving:
+        _presets({**kept, **moving}, key)
     left, right = st.columns(2, gap="large")
     with left:
         threshold = st.select_slider(

@@ -28,6 +28,27 @@ POINT_NAMES = {
     "sensitivity": Text("Sensitivity ≥ {value}", "Sensibilité ≥ {value}"),
     "specificity": Text("Specificity ≥ {value}", "Spécificité ≥ {value}"),
 }
+COST_NAME = Text(
+    "A miss worth {value} {ratio:false alarm|false alarms}, at {share}",
+    "Un oubli vaut {value} {ratio:fausse alerte|fausses alertes}, à {share}",
+)
+COST_NAME_HERE = Text(
+    "A miss worth {value} {ratio:false alarm|false alarms}",
+    "Un oubli vaut {value} {ratio:fausse alerte|fausses alertes}",
+)
+COSTS_MOVE = Text(
+    "Thresholds of least cost are chosen for the prevalence set above; the others do not depend on "
+    "it.",
+    "Les seuils de moindre coût sont choisis pour la prévalence indiquée ; les autres n’en "
+    "dépendent pas.",
+)
+THERE = Text(
+    "The threshold is compared with the probabilities that are served, which hold at a prevalence "
+    "of {own}. At {prevalence}, an image on the threshold has {label} with a probability of "
+    "{there}.",
+    "Le seuil se compare aux probabilités données par le modèle, qui valent pour une prévalence de "
+    "{own}. À {prevalence}, un cliché sur le seuil porte {label} avec une probabilité de {there}.",
+)
 SENSITIVITY = Text("Sensitivity", "Sensibilité")
 SPECIFICITY = Text("Specificity", "Spécificité")
 PPV = Text("PPV, positive predictive value", "VPP, valeur prédictive positive")

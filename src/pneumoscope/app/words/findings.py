@@ -31,10 +31,31 @@ FINDINGS = {
     "{distance} (p = {p}).",
     "shift.none": "Des images échangeables feraient de même, ce qui ne prouve pas qu’elles le "
     "sont.",
-    "shift.small": "Les images ne sont pas échangeables avec elle : seuils et ensembles "
-    "d’étiquettes perdent leur garantie et peuvent tenir moins bien.",
-    "shift.large": "Les images ne sont pas échangeables avec elle : seuils et ensembles "
-    "d’étiquettes perdent leur garantie, il ne faut pas compter dessus.",
+    "shift.small": "Seuils et ensembles d’étiquettes perdent leur garantie et peuvent tenir moins "
+    "bien.",
+    "shift.large": "Seuils et ensembles d’étiquettes perdent leur garantie : il ne faut pas "
+    "compter dessus.",
+    "shift.mix": "La répartition des étiquettes diffère : la part de l’une s’écarte de {distance} "
+    "de celle de la partie de calibration (p = {p}), et au sein d’aucune étiquette on n’a trouvé "
+    "de scores différents.",
+    "shift.mix_conditional": "Si ce n’est que cela, ce qui est promis pour chaque "
+    "étiquette, la sensibilité et ces ensembles, garde sa garantie.",
+    "shift.mix_marginal": "Si ce n’est que cela, la sensibilité tient ; ces ensembles, promis "
+    "seulement sur toutes les images, perdent leur garantie.",
+    "shift.mix_lost": "La couverture sur toutes les images, le seuil d’abstention, la calibration "
+    "et les valeurs prédictives ne se transposent pas.",
+    "shift.mix_too": "La répartition des étiquettes diffère aussi.",
+    "shift.within": "À étiquette égale ({labels}), les scores diffèrent de ceux de la partie de "
+    "calibration d’une distance allant jusqu’à {distance} (p = {p}), ce qu’aucune autre "
+    "répartition n’explique.",
+    "shift.unlabelled": "Sans images de chaque étiquette dans les deux parties, on ne peut "
+    "distinguer d’autres images d’une autre répartition.",
+    "shift.unexplained": "On n’a trouvé de différence ni à étiquette égale ni dans la seule "
+    "répartition : on ne peut distinguer d’autres images d’une autre répartition.",
+    "shift.small_perhaps": "Seuils et ensembles d’étiquettes ont pu perdre leur garantie et "
+    "peuvent tenir moins bien.",
+    "shift.large_perhaps": "Seuils et ensembles d’étiquettes ont pu perdre leur garantie : il ne "
+    "faut pas compter dessus.",
     "size.counted": "L’étiquette la plus rare, {label}, a {images} {images:image|images} de "
     "{patients} {patients:patient|patients}.",
     "size.interval": "L’intervalle de l’AUC est large de {width}.",
@@ -156,7 +177,7 @@ FINDINGS = {
     "de plus de {red:2} est sûre, corrigée pour {comparisons} "
     "{comparisons:comparaison|comparaisons}",
     "limit.shift": "bon à partir de p = {green:2} ; insuffisant sous {red:2} avec une distance de "
-    "{distance:2} ou plus",
+    "{distance:2} ou plus, sauf si seule la répartition des étiquettes diffère",
     "limit.size": "bon à partir de {green} patients et jusqu’à un intervalle de l’AUC large de "
     "{width:2} ; insuffisant sous {red} patients",
     "limit.sets": "borne haute, corrigée pour {comparisons} "

@@ -92,7 +92,11 @@ class EvaluateRecipe(Section):
     wanted_risk: Fraction | None = 0.05
     """Share of wrong answers that the abstention threshold keeps to; null leaves it out."""
     prevalence: Fraction | None = None
-    """Of the label of interest where the model will be used: predictive values are given for it."""
+    """Of the label of interest where the model will be used: predictive values, thresholds of least
+    cost and the decision curve are given for it."""
+    cost_ratios: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (5.0, 20.0)
+    """Where a prevalence is given: how many false alarms one missed image is worth; for each, the
+    threshold of least cost at that prevalence is added to the operating points."""
     groups: tuple[GroupColumn, ...] = ("source", "view", "sex", "age")
     """Columns whose values are measured apart."""
     age_edges: tuple[Annotated[int, Field(ge=1, le=150)], ...] = (18, 40, 65, 80)

@@ -1,4 +1,4 @@
-"""The verdict on the figures themselves: discrimination, calibration, promises, shift, size."""
+"""The verdict on the figures themselves: discrimination, calibration, promises, size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pneumoscope.evaluation.verdict.parts import (
     difference,
     estimate,
     graded,
-    number,
     part,
     rows,
     said,
@@ -36,9 +35,6 @@ from pneumoscope.evaluation.verdict.thresholds import (
     LABEL_IMAGES_FEWEST,
     PROMISE_BROKEN,
     PROMISE_MARGIN,
-    SHIFT_DISTANCE,
-    SHIFT_P,
-    SHIFT_P_STRONG,
 )
 
 
@@ -222,42 +218,6 @@ def _graded_loss(promise: _Promise, rates: int) -> tuple[Colour, str, Said]:
         return "amber", words, said("points.open", loss=most)
     words = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
     return "green", words, said("points.kept", margin=PROMISE_MARGIN)
-
-
-def shift(metrics: Content, assessment: Content) -> Finding:
-    """Whether the images answer like those of the calibration split: by a permutation test.
-
-    A p-value has no interval; red also asks that the distance be large.
-    """
-    del metrics
-    section = part(assessment, "shift")
-    p_value, distance = number(section, "p_value"), number(section, "statistic")
-    if p_value is None or distance is None:
-        return unmeasured(
-            "the calibration split's predictions are not at hand",
-            "Evaluate with the bundle of a training that kept them.",
-            said("unmeasured.shift"),
-        )
-    value = f"p\u00a0=\u00a0{three(p_value)}, distance {three(distance)}"
-    limit = (
-        f"green from p\u00a0=\u00a0{SHIFT_P}; red below {SHIFT_P_STRONG} with a distance of "
-        f"{SHIFT_DISTANCE:.2f} or more"
-    )
-    bound = said("limit.shift", green=SHIFT_P, red=SHIFT_P_STRONG, distance=SHIFT_DISTANCE)
-    told = said("shift.distance", distance=distance, p=p_value)
-    compared = f"Scores differ from the calibration split's by a distance of {three(distance)}"
-    if p_value >= SHIFT_P:
-        words = f"{compared} (p\u00a0=\u00a0{three(p_value)}), as exchangeable images would"
-        sentence = f"{words}; that does not prove they are."
-        return Finding("green", value, limit, sentence, (told, said("shift.none")), bound)
-    large = p_value < SHIFT_P_STRONG and distance >= SHIFT_DISTANCE
-    ending = "do not count on them" if large else "they may hold less well"
-    sentence = (
-        f"{compared} (p\u00a0=\u00a0{three(p_value)}): the images are not exchangeable with it, so "
-        f"thresholds and label sets lose their guarantee; {ending}."
-    )
-    also = said("shift.large" if large else "shift.small")
-    return Finding("red" if large else "amber", value, limit, sentence, (told, also), bound)
 
 
 def sample_size(metrics: Content, assessment: Content) -> Finding:

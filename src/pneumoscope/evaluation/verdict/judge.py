@@ -16,11 +16,11 @@ from pneumoscope.evaluation.verdict.figures import (
     discrimination,
     operating_points,
     sample_size,
-    shift,
 )
 from pneumoscope.evaluation.verdict.parts import WORST_FIRST, Colour, Content, Finding, listed
 from pneumoscope.evaluation.verdict.pictures import robustness, saliency
 from pneumoscope.evaluation.verdict.sets import groups, label_sets
+from pneumoscope.evaluation.verdict.shift import shift
 from pneumoscope.evaluation.verdict.shortcuts import shortcuts, sources
 
 ITEMS: Mapping[str, Callable[[Content, Content], Finding]] = {

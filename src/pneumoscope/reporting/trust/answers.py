@@ -199,7 +199,9 @@ def _draw_benefit(axes: Axes, curve: Mapping[str, Any], *, width: float, many: b
             draw_line(axes, style, at, values[name], clip=True)
     title = fit_text(str(curve.get("label")), width, bold=True)
     write(axes, (0, 1), title, fraction=True, offset=(0, 22), bold=True, size=SMALL)
-    name_axes(axes, x="Threshold probability", y="Net benefit")
+    given = number(curve, "given")
+    at_which = "" if given is None else f" at prevalence {given:g}"
+    name_axes(axes, x=f"Threshold probability{at_which}", y="Net benefit")
 
 
 def _useful_words(curve: Mapping[str, Any]) -> str:
@@ -207,6 +209,9 @@ def _useful_words(curve: Mapping[str, Any]) -> str:
     thresholds = curve.get("thresholds")
     if not isinstance(useful, list) or not isinstance(thresholds, list):
         return f"{label}: not compared"
+    given = number(curve, "given")
+    if given is not None:
+        label = f"{label} at a prevalence of {format_number(given)}"
     better = [at for at, good in zip(thresholds, useful, strict=True) if good]
     if not better:
         return f"{label}: at no threshold is the model surely better than treating all or none"

@@ -136,7 +136,8 @@ def predictive_table(assessment: Assessment) -> Table | None:
     points = listed(assessment, "operating_points")
     if not points:
         return None
-    prevalence = number(section(points[0], "at_prevalence"), "prevalence")
+    asked = [number(section(point, "at_prevalence"), "prevalence") for point in points]
+    prevalence = next((share for share in asked if share is not None), None)
     places = ("seen",) if prevalence is None else ("seen", "at_prevalence")
     here = [number(section(section(point, "seen"), "prevalence")) for point in points]
     names = [f"Here ({format_number(here[0])})" if len(set(here)) == 1 else "Here"]

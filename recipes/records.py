@@ -93,11 +93,17 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     facts = ("data", "split", "n_images", "n_patients")
     return {
         **{name: metrics[name] for name in facts},
+        **_unknown(metrics),
         "metrics": {name: _interval(metrics[name]) for name in METRICS},
         "sensitivity": {
             label: _interval(metrics[f"sensitivity:{label}"]) for label in metrics["labels"]
         },
     }
+
+
+def _unknown(content: Mapping[str, Any]) -> dict[str, Any]:
+    """How many images nobody knows the patient of; None in folders that did not count them."""
+    return {"n_unknown_patients": content.get("n_unknown_patients")}
 
 
 def _interval(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +114,12 @@ def _benchmark(folder: Path) -> dict[str, Any]:
     board = _read(folder / "leaderboard.json")
     facts = ("data", "split", "n_images", "n_patients", "seeds", "words")
     rows = [_candidate(folder, row) for row in board["candidates"]]
-    return {"kind": "benchmark", **{name: board[name] for name in facts}, "candidates": rows}
+    return {
+        "kind": "benchmark",
+        **{name: board[name] for name in facts},
+        **_unknown(board),
+        "candidates": rows,
+    }
 
 
 def _candidate(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:

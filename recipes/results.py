@@ -14,6 +14,7 @@ from typing import Any
 
 from pneumoscope.core.files import write_text
 from pneumoscope.reporting.markdown import escape_markdown, markdown_code
+from pneumoscope.reporting.words import count, images_of_patients
 from records import METRICS, RECORDS
 from run_plan import HERE, load_plan
 
@@ -208,9 +209,11 @@ def _test_of(run: Mapping[str, Any]) -> tuple[float | None, float | None]:
 
 
 def _tested(result: Mapping[str, Any]) -> str:
-    patients = f" of {result['n_patients']:,} patients" if result["n_patients"] else ""
-    data = result["data"].partition("@")[0]
-    return f"{data}, {result['split']} split: {result['n_images']:,} images{patients}."
+    images, patients, unknown = (
+        result.get(name) for name in ("n_images", "n_patients", "n_unknown_patients")
+    )
+    told = images_of_patients(images, patients, unknown) if patients else count(images, "image")
+    return f"{result['data'].partition('@')[0]}, {result['split']} split: {told}."
 
 
 def _metrics(one: Mapping[str, Any]) -> list[str]:

@@ -64,6 +64,21 @@ def condition(
     }  # fmt: skip
 
 
+def of_labels(row: dict[str, Any], **areas: tuple[float, float, float]) -> dict[str, Any]:
+    """The row of a condition with the area of each label; ends that hold for all, 0.02 further."""
+    for label, (value, low, high) in areas.items():
+        around = row["surroundings_auc"] and entry(1 - value, 1 - high, 1 - low)
+        entries = {
+            "auc": entry(value, low, high), "full_auc": entry(0.97), "surroundings_auc": around,
+            "drop": entry(0.97 - value, 0.97 - high, 0.97 - low),
+        }  # fmt: skip
+        for key, one in entries.items():
+            if one:
+                far = {"joint_low": one["low"] - 0.02, "joint_high": one["high"] + 0.02}
+                row = {**row, f"{key}:{label}": {**one, **far}}
+    return row
+
+
 def corruption(kind: str, severity: int, drop: float) -> dict[str, Any]:
     """A row of `corruptions` that costs so much AUC, give or take 0.02."""
     return {

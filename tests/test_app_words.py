@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.app import words
+from pneumoscope.app.amounts import measured_on
 from pneumoscope.app.french import in_french
 from pneumoscope.app.language import Text, chosen, decimal, interval, percent, spoken, whole
 from pneumoscope.app.reasons import because, reason_in
@@ -111,6 +112,18 @@ def test_every_finding_is_told_in_french_with_its_numbers() -> None:
     assert told is not None
     assert told.startswith("L\u2019AUC est de 0,900 (0,851 à 0,950). Ce n\u2019est pas isolé")
     assert told.endswith("voir aussi poumons retirés et poumons seuls.")
+
+
+def test_images_of_unknown_patients_are_not_told_as_patients() -> None:
+    metrics = {"n_images": 804, "n_patients": 575, "data": "one@1"}
+    for unknown, english, french in (
+        (0, "804 images of 575 patients that", "804 images de 575 patients que"),
+        (41, "804 images of at most 575 patients that", "Les patients de 41 images ne sont pas"),
+        (804, "804 images that the model", "Leurs patients ne sont pas connus"),
+    ):
+        known = metrics if not unknown else {**metrics, "n_unknown_patients": unknown}
+        assert english in measured_on(known, "en")
+        assert french in measured_on(known, "fr")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,24 @@ def test_every_section_is_there_and_is_json() -> None:
     assert ("age", "18-39") in groups
 
 
+def test_images_of_unknown_patients_are_counted_in_every_part() -> None:
+    alone = pl.col("image_id") < "2-00040"
+    table = drawn(300, seed=2).with_columns(
+        patient_id=pl.when(alone).then(None).otherwise("patient_id")
+    )
+    found = measured(table, drawn(200, seed=1))
+    expected = table.filter(pl.col("patient_id").is_null())
+    for part in found["label_sets"]["coverage"]:  # type: ignore[index]
+        column, value = part["group"], part["value"]
+        own = expected if column == "all" else expected.filter(pl.col(column) == value)
+        if column != "age":
+            assert part["n_unknown_patients"] == own.height
+    parts = {(one["column"], one["group"]): one for one in found["subgroups"]}  # type: ignore[attr-defined]
+    for sex in ("F", "M"):
+        own = expected.filter(pl.col("sex") == sex)
+        assert parts["sex", sex]["n_unknown_patients"] == own.height
+
+
 def test_a_known_miscalibration_is_seen_before_and_gone_after() -> None:
     calibration = drawn(6000, seed=1, temperature=3.0)
     rules = fix_rules(read_table(calibration), EvaluateRecipe(), seed=0)

@@ -74,7 +74,9 @@ def test_figures_are_those_of_independent_implementations() -> None:
     assert entry["full_auc"]["value"] == pytest.approx(
         roc_auc_score(truth, FULL["probability:B"].to_numpy())
     )
-    assert (entry["n_images"], entry["n_patients"]) == (120, 62)
+    assert [entry[f"n_{name}"] for name in ("images", "patients", "unknown_patients")] == [
+        120, 62, 4,
+    ]  # fmt: skip
     assert entry["surroundings_auc"] is None
     one, other = read_table(FULL), read_table(changed)
     drop = bootstrap_difference(one, other, "auc", resamples=RESAMPLES, seed=1).interval
@@ -98,6 +100,7 @@ def test_a_subset_is_compared_with_its_own_images() -> None:
     truth = TRUTH[chosen] == 1
     full = FULL["probability:B"].to_numpy()[chosen]
     assert (entry["n_images"], entry["n_patients"]) == (33, 18)
+    assert entry["n_unknown_patients"] == 3
     assert entry["full_auc"]["value"] == pytest.approx(roc_auc_score(truth, full))
     part = select_images(read_table(FULL), chosen)
     changed_part = read_table(changed)
@@ -143,6 +146,47 @@ def test_swapped_lungs_are_judged_by_both_labels() -> None:
     )
 
 
+def test_a_label_that_hides_in_the_mean_has_an_area_of_its_own() -> None:
+    """Of four labels, one is told by a border that says nothing of the others."""
+    labels, random = ("A", "B", "C", "D"), np.random.default_rng(3)
+    truth, ids = random.integers(0, 4, N), [f"i{number:03d}" for number in range(N)]
+
+    def answered(strength: NDArray[np.float64]) -> pl.DataFrame:
+        logits = random.standard_normal((N, 4)) + strength * np.eye(4)[truth]
+        return predictions_table(
+            image_ids=ids, patient_ids=ids, truth=[labels[code] for code in truth],
+            logits=dict(zip(ids, logits, strict=True)), labels=labels,
+        )  # fmt: skip
+
+    full = answered(np.full(4, 2.0))
+    border = answered(np.array([0, 0, 0, 6.0])).with_columns(condition=pl.lit("border_only"))
+    swapped = answered(np.full(4, 1.0)).with_columns(
+        pl.lit("lungs_swapped").alias("condition"), surroundings="label"
+    )
+    tables = pl.concat([border, swapped], how="diagonal")
+    found: dict[str, dict[str, Any]] = {
+        level: {str(row["condition"]): row for row in
+                summarise_conditions(full, tables, resamples=300, confidence_level=at)[0]}
+        for level, at in (("usual", 0.95), ("joint", 1 - 0.05 / 4))
+    }  # fmt: skip
+    row, joint = found["usual"]["border_only"], found["joint"]["border_only"]
+    assert row["auc:D"]["joint_low"] > 0.95
+    assert row["auc"]["value"] < 0.8
+    for at, label in enumerate(labels):
+        own = [roc_auc_score(truth == at, table[f"probability:{label}"].to_numpy())
+               for table in (border, full)]  # fmt: skip
+        assert row[f"auc:{label}"]["value"] == pytest.approx(own[0])
+        assert row[f"full_auc:{label}"]["value"] == pytest.approx(own[1])
+        assert row[f"drop:{label}"]["value"] == pytest.approx(own[1] - own[0])
+        for key in ("auc", "drop"):
+            entry, wider = row[f"{key}:{label}"], joint[f"{key}:{label}"]
+            assert (entry["joint_low"], entry["joint_high"]) == (wider["low"], wider["high"])
+            assert entry["joint_low"] < entry["low"] < entry["high"]
+    beside = found["usual"]["lungs_swapped"]
+    assert beside["surroundings_auc:A"] == beside["auc:A"]
+    assert "surroundings_auc:A" not in row
+
+
 def test_conditions_and_corruptions_come_in_the_contracts_order() -> None:
     names = ["noise:3", "blur:2", "noise:1", "blur:10", "other", "border_only", *CONDITIONS[:2]]
     tables = [condition(name, answers(1.0, at=range(40))) for name in names]
@@ -153,8 +197,9 @@ def test_conditions_and_corruptions_come_in_the_contracts_order() -> None:
     ]  # fmt: skip
     assert set(worse[0]) == {"kind", "severity", "n_images", "auc", "balanced_accuracy", "drop"}
     assert set(plain["other"]) == {
-        "condition", "n_images", "n_patients", "auc", "balanced_accuracy", "full_auc", "drop",
-        "surroundings_auc",
+        "condition", "n_images", "n_patients", "n_unknown_patients", "auc", "balanced_accuracy",
+        "full_auc", "drop", "surroundings_auc", "auc:A", "auc:B", "full_auc:A", "full_auc:B",
+        "drop:A", "drop:B",
     }  # fmt: skip
     json.dumps([plain, worse], allow_nan=False)
 
@@ -253,6 +298,28 @@ def test_the_oracle_answers_each_sources_most_frequent_label() -> None:
     assert found["oracle"]["share_of_most_frequent_label"] == pytest.approx(65 / 120)
     # By hand: phi squared 0.5664 of the table [[50, 10], [5, 55]], corrected as by Bergsma.
     assert found["tie"] == pytest.approx(0.7502, abs=1e-4)
+
+
+def test_the_oracle_is_not_asked_about_patients_that_it_counted() -> None:
+    """Sources of three patients whose labels are drawn: counted with their own, they look tied."""
+    sites, random = [f"s{number // 6:02d}" for number in range(N)], np.random.default_rng(0)
+    labels = [LABELS[code] for code in np.repeat(random.random(N // 2) < 0.4, 2).astype(int)]
+    told = {f"told:{site}": [0.5] * N for site in sites}
+    table = sources(label=labels, source=sites).drop("told:one", "told:two")
+    found: dict[str, Any] = summarise_sources(table.with_columns(pl.DataFrame(told)))
+    oracle = found["oracle"]
+    by_hand = 0
+    for at, (site, label) in enumerate(zip(sites, labels, strict=True)):
+        others = [other for other in range(N) if other // 2 != at // 2]
+        at_site = [labels[other] for other in others if sites[other] == site]
+        everywhere = [labels[other] for other in others]
+        votes = {one: (at_site.count(one), everywhere.count(one)) for one in LABELS}
+        by_hand += max(LABELS, key=votes.__getitem__) == label
+    assert oracle["accuracy"]["value"] == pytest.approx(by_hand / N)
+    assert oracle["accuracy"]["low"] - oracle["share_of_most_frequent_label"] < 0
+    seen = [max(LABELS, key=[labels[o] for o in range(N) if sites[o] == s].count) for s in sites]
+    counted_on_themselves = np.mean([one == other for one, other in zip(seen, labels, strict=True)])
+    assert counted_on_themselves > oracle["share_of_most_frequent_label"] + 0.05
 
 
 def test_missing_answers_have_their_reason() -> None:

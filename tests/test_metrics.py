@@ -378,13 +378,13 @@ def test_metrics_file_says_what_was_evaluated(tmp_path: Path) -> None:
     save_metrics(metrics, path)
     read = json.loads(path.read_text(encoding="utf8"))
     assert read == metrics
-    assert list(read)[-9:] == [
-        "confusion_matrix", "labels", "n_images", "n_patients", "split", "bundle", "data",
-        "confidence_level", "resamples",
+    assert list(read)[-10:] == [
+        "confusion_matrix", "labels", "n_images", "n_patients", "n_unknown_patients", "split",
+        "bundle", "data", "confidence_level", "resamples",
     ]  # fmt: skip
-    assert set(read) - set(list(read)[-9:]) == set(metric_units(NAMES[:3]))
+    assert set(read) - set(list(read)[-10:]) == set(metric_units(NAMES[:3]))
     assert read["confusion_matrix"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
-    assert (read["n_images"], read["n_patients"]) == (4, 3)
+    assert (read["n_images"], read["n_patients"], read["n_unknown_patients"]) == (4, 3, 1)
     assert read["accuracy"]["value"] == 0.75
     assert read["accuracy"]["low"] <= 0.75 <= read["accuracy"]["high"]
     assert read["auc:VIRUS"] == {"value": None, "low": None, "high": None, "unit": "area"}

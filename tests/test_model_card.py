@@ -99,6 +99,17 @@ def test_who_is_to_be_cited_for_the_images_is_said_or_not_recorded() -> None:
     assert "| To be cited | A and B, Cell 1:2 (2018) |" in card
 
 
+def test_how_many_patients_are_known_is_said() -> None:
+    card = _card()
+    for unknown, told in (
+        (0, "300 images of 210 patients. Intervals are from a bootstrap over patients."),
+        (41, "300 images of at most 210 patients (those of 41 images are not known, each counts"),
+        (300, "300 images whose patients are not known. Intervals are from a bootstrap over im"),
+    ):
+        metrics = {**(card.metrics or {}), "n_unknown_patients": unknown}
+        assert told in render_model_card(replace(card, metrics=metrics))
+
+
 def test_licence_of_the_model_is_passed_on() -> None:
     card = render_model_card(replace(_card(), licence="apache-2.0"))
     assert _front_matter(card)["license"] == "apache-2.0"

@@ -16,6 +16,7 @@ from pneumoscope.evaluation.predictions import (
     read_table,
     save_predictions,
 )
+from pneumoscope.evaluation.subgroups import select_images
 
 LABELS = ("NORMAL", "PNEUMONIA")
 LOGITS: dict[str, FloatArray] = {
@@ -72,6 +73,11 @@ def test_an_unknown_patient_stands_alone() -> None:
     assert predictions.n_patients == 2
     unknown = read_table(table.with_columns(patient_id=pl.lit(None)))
     assert unknown.clusters.tolist() == [0, 1, 2]
+    assert (predictions.n_unknown_patients, unknown.n_unknown_patients) == (1, 3)
+    some = read_table(table.with_columns(patient_id=pl.Series(["x", None, None])))
+    assert some.n_unknown_patients == 2
+    known = [select_images(some, np.arange(3) == at).n_unknown_patients for at in range(3)]
+    assert sorted(known) == [0, 1, 1]
 
 
 def test_a_patient_named_like_an_image_is_not_mixed_up_with_it() -> None:

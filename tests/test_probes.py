@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.core.errors import LabelError
+from pneumoscope.core.errors import LabelError, PredictionsError
 from pneumoscope.core.types import FloatArray, PixelBatch
 from pneumoscope.data.phantoms import plant_marker, write_phantoms
 from pneumoscope.data.probes import (
@@ -283,8 +283,21 @@ def test_sources_that_cannot_be_judged_say_why() -> None:
     assert [entry["inside_auc"]["value"] is None for entry in left] == [True, True, False]
     assert left[0]["reason"] == "All its 100 images are NORMAL: there is nothing to tell apart."
     assert left[1]["reason"].startswith("Too few patients of a label to cross-validate inside")
-    assert source_table(one, ["site0"] * 300, label_set=LABELS) is None
     assert source_table(one, [None] * 300, label_set=LABELS) is None
+
+
+def test_sources_that_cannot_be_compared_are_named() -> None:
+    one, _ = sites(tied=False)
+    sparse: list[str | None] = [*["site0"] * 292, *["small"] * 4, *[None] * 4]
+    for sources, names, images in (
+        (["site0"] * 300, ["site0"], 300), (sparse, ["site0", "small"], 296),
+    ):  # fmt: skip
+        table = source_table(one, sources, label_set=LABELS)
+        assert table is not None
+        assert table.columns == ["image_id", "patient_id", "label", "source"]
+        assert summarise_sources(table) == {"sources": names, "n_images": images}
+        with pytest.raises(PredictionsError, match="lacks rows, or the source of one"):
+            summarise_sources(table.clear())
 
 
 def test_another_source_is_judged_on_labels_that_both_have() -> None:

@@ -21,6 +21,7 @@ from pneumoscope.evaluation.summary import evaluate_predictions
 from pneumoscope.reporting.gallery import WorstError
 from pneumoscope.reporting.prevalence_words import decision_lines
 from pneumoscope.reporting.report import GalleryImage, ReportInput, render_report, write_report
+from pneumoscope.reporting.sections import assessment_sections
 from pneumoscope.reporting.tables import (
     count_table,
     excluded_table,
@@ -34,7 +35,7 @@ from pneumoscope.reporting.trust.tables import rate_cell
 from pneumoscope.reporting.words import NOTICE, describe, format_number, is_entry, spell
 
 sys.path.append(str(Path(__file__).parent))
-from assessment_example import example
+from assessment_example import condition, example, of_labels
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}
@@ -225,6 +226,16 @@ def test_headline_says_split_amounts_and_area(page: Page, report: ReportInput) -
     assert "(90% CI " in lead
 
 
+def test_images_of_unknown_patients_are_not_told_as_patients(report: ReportInput) -> None:
+    unknown = {**report.metrics, "n_patients": 90, "n_unknown_patients": 90}
+    counts = _counts(("normal", "pneumonia")).with_columns(unknown="images", patients="images")
+    page = Page(render_report(replace(report, metrics=unknown, counts=counts)))
+    (lead,) = [text for text in page.texts if text.startswith("On the test split")]
+    assert "hospital B, 90 images whose patients are not known, the area" in lead
+    assert any("bootstrap resamples of images" in text for text in page.texts)
+    assert not any(re.search(r"\d patients?$", text) for text in page.texts)
+
+
 def test_figures_carry_their_finding(page: Page, report: ReportInput) -> None:
     drawn = [svg["aria-label"] for svg in page.all("svg") if svg.get("role") == "img"]
     assert len(drawn) == 5
@@ -385,6 +396,12 @@ def test_counts_without_split_label_or_patients_say_so() -> None:
     assert (table.splits, table.rows[0].label) == (("no split",), "no label")
     assert table.rows[0].cells == ({"images": "3", "patients": ""},)
     assert count_table(pl.DataFrame(schema=schema)) is None
+    counted = pl.DataFrame([("test", "a", 9, 7, 2)],
+                           schema=["split", "label", "images", "patients", "unknown"],
+                           orient="row")  # fmt: skip
+    some = count_table(counted)
+    assert some is not None
+    assert some.rows[0].cells == ({"images": "9", "patients": "at most 7 patients"},)
 
 
 def test_few_excluded_images_are_all_shown() -> None:
@@ -537,6 +554,21 @@ def test_page_shows_the_numbers_of_the_assessment_and_no_others() -> None:
     texts = Page(render_report(report)).texts
     assert texts.count("0.778") == 5
     assert texts.count("0.767 to 0.789") == 5
+
+
+def test_areas_of_many_labels_are_shown_beside_their_mean() -> None:
+    areas = {"a": (0.61, 0.6, 0.62), "b": (0.51, 0.5, 0.52), "c|d": (0.93, 0.9, 0.96)}
+    swapped = condition("lungs_swapped", (0.4, 0.3, 0.5), (0.6, 0.5, 0.7))
+    rows = [of_labels(condition("border_only", (0.7, 0.6, 0.8)), **areas),
+            of_labels(swapped, **areas)]  # fmt: skip
+    (section,) = assessment_sections({"conditions": rows}, {}, {}, [])
+    means, by_label = section.tables
+    assert by_label.columns == ("Seen", "a", "b", "c|d")
+    assert [row.small for row in by_label.rows] == ["", "", "by the label of the surroundings"]
+    border, _, around = ([(cell.value, cell.small) for cell in row.cells] for row in by_label.rows)
+    assert border[2] == ("0.930", "0.900 to 0.960")
+    assert around[2] == ("0.070", "0.040 to 0.100")
+    assert means.rows[0].cells[0].value == "0.700"
 
 
 def test_page_says_how_to_compute_its_numbers_again(assessed: Page, page: Page) -> None:

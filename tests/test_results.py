@@ -79,6 +79,13 @@ def test_records_become_the_page(runs: Path, recipes: Path, tmp_path: Path) -> N
     result = json.loads((runs / "one" / "metrics.json").read_text())["auc"]
     shown = f"{result['value']:.3f} ({result['low']:.3f} to {result['high']:.3f})"
     assert f"| train | tf_efficientnet_lite0 | imagenet | off | 0 | {shown} |" in page
+    assert "whose patients are not known" not in page
+    content = json.loads(file.read_text())
+    tested = content["steps"]["train"]["result"]
+    assert tested["n_unknown_patients"] == 0
+    tested["n_unknown_patients"] = tested["n_images"]
+    put(tmp_path / "nobody" / file.name, content)
+    assert "images whose patients are not known." in render(tmp_path / "nobody", recipes)
     assert "| a_b | 1 | 0.912 (0.900 to 0.920) |" in page
     assert "- VGG16 was skipped: no weights are at hand (no hub)." in page
     assert "best validation_auc 0.97 with `seed = 1`" in page

@@ -21,10 +21,10 @@ from pneumoscope.evaluation.verdict.judge import (
 from pneumoscope.evaluation.verdict.parts import Estimate, difference, estimate
 from pneumoscope.evaluation.verdict.sets import groups, label_sets
 from pneumoscope.evaluation.verdict.several import one_of
-from pneumoscope.reporting.sentences import label_set_lines
+from pneumoscope.reporting.sentences import label_set_lines, source_lines
 
 sys.path.append(str(Path(__file__).parent))
-from assessment_example import condition, corruption, entry, example, sources
+from assessment_example import condition, corruption, entry, example, of_labels, sources
 
 
 def _judged(item: str, **changes: Any) -> dict[str, str]:
@@ -103,6 +103,27 @@ def test_reason_is_not_given_where_sources_and_labels_are_not_tied() -> None:
     assert "sources are not recorded" in _judged("shortcuts", sources=None)["sentence"]
 
 
+def test_one_recorded_source_is_named_and_not_called_unrecorded() -> None:
+    images = example().metrics["n_images"]
+    one = {"sources": ["Madrid"], "n_images": images}
+    cannot = "confounding by source cannot be measured, nor generalisation to another."
+    partly = f"7 of {images} images come from one source (Madrid) and the others' is not recorded"
+    for section, expected in (
+        (one, f"all images come from one source (Madrid): {cannot}"),
+        ({**one, "n_images": 7}, f"{partly}: {cannot}"),
+        ({**one, "sources": ["Madrid", "Rome"]}, "no two of the 2 sources have enough patients"),
+        (None, "no image has a recorded source"),
+    ):  # fmt: skip
+        row = _judged("sources", sources=section)
+        assert row["colour"] == "grey"
+        assert expected in row["sentence"]
+    told = _judged("shortcuts", sources=one)["sentence"]
+    assert "come from one source (Madrid): confounding by source cannot be measured." in told
+    assert "not recorded" not in told
+    (line,) = source_lines({"sources": one})
+    assert "One source is recorded, Madrid" in line
+
+
 def test_no_shortcut_is_found_where_nothing_but_lungs_tells_the_label() -> None:
     clean = [
         condition("lungs_removed", (0.53, 0.47, 0.59)),
@@ -145,6 +166,50 @@ def test_an_abstention_that_cannot_be_promised_is_said_to_withhold_nothing() -> 
         limit = {"threshold": threshold, "wanted_risk": 0.05}
         (line,) = label_set_lines({"selective": {"threshold": limit, "seen": seen}})
         assert said in line
+
+
+@pytest.mark.parametrize(
+    ("name", "calm", "bad", "colour"),
+    [
+        ("metadata_only", (0.5, 0.45, 0.55), (0.92, 0.87, 0.97), "red"),
+        ("border_only", (0.5, 0.45, 0.55), (0.2, 0.15, 0.25), "amber"),
+        ("lungs_removed", (0.5, 0.45, 0.55), (0.92, 0.87, 0.97), "red"),
+        ("lungs_swapped", (0.9, 0.88, 0.92), (0.3, 0.25, 0.35), "red"),
+        ("lungs_only", (0.95, 0.93, 0.97), (0.3, 0.25, 0.35), "amber"),
+    ],
+)
+def test_one_label_told_without_lungs_does_not_hide_in_the_mean(
+    name: str, calm: Any, bad: Any, colour: str
+) -> None:
+    rows = {
+        "lungs_removed": condition("lungs_removed", (0.5, 0.45, 0.55)),
+        "lungs_swapped": condition("lungs_swapped", (0.9, 0.88, 0.92), (0.1, 0.08, 0.12)),
+    }
+    row = rows.get(name, condition(name, calm))
+    for last, expected in ((calm, "green"), (bad, colour)):
+        areas = {"a": calm, "b": calm, "COVID {x}": last}
+        judged = _judged(
+            "shortcuts", conditions=[*{**rows, name: of_labels(row, **areas)}.values()]
+        )
+        assert judged["colour"] == expected, judged["sentence"]
+    named = " for COVID {x}, which stands out most of 3 labels (intervals hold for all"
+    assert named in judged["sentence"]
+    assert "of COVID {x}, " in judged["value"]
+    assert "'shortcuts.of_label', 'values': {'label': 'COVID {x}', 'labels': 3}" in str(judged)
+    assert f"({bad[1] - 0.02:.3f} to {bad[2] + 0.02:.3f})" in judged["sentence"]
+
+
+def test_the_mean_is_judged_where_it_is_worse_than_any_label_alone() -> None:
+    rows = [
+        condition("lungs_swapped", (0.9, 0.88, 0.92), (0.1, 0.08, 0.12)),
+        of_labels(
+            condition("lungs_removed", (0.65, 0.62, 0.68)),
+            **dict.fromkeys("abc", (0.65, 0.61, 0.69)),
+        ),
+    ]
+    row = _judged("shortcuts", conditions=rows)
+    assert row["colour"] == "amber"
+    assert "reaches an AUC of 0.650 (0.620 to 0.680) where chance" in row["sentence"]
 
 
 def test_answer_that_follows_the_surroundings_is_red_and_an_undecided_one_amber() -> None:
@@ -511,6 +576,35 @@ def test_patients_count_where_they_are_known() -> None:
     row = _on("sample size", _metrics(), {"label_sets": section})
     assert row["colour"] == "red"
     assert "of 12 patients" in row["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("rarest", "unknown", "colour", "counted"),
+    [
+        (200, 0, "green", "200 images of 200 patients"),
+        (200, 50, "green", "200 images of at most 200 patients"),
+        (200, 51, "amber", "200 images of at most 200 patients"),
+        (200, 500, "amber", "200 images, and"),
+        (20, 500, "red", "20 images, and"),
+    ],
+)
+def test_unknown_patients_are_not_counted_as_known(
+    rarest: int, unknown: int, colour: str, counted: str
+) -> None:
+    metrics = _metrics(
+        confusion_matrix=[[300, 0], [0, rarest]], n_images=500, n_patients=500,
+        n_unknown_patients=unknown, auc=entry(0.9, 0.87, 0.95),
+    )  # fmt: skip
+    row = _on("sample size", metrics, {})
+    assert row["colour"] == colour
+    assert f"has {counted}" in row["sentence"]
+    reason = (
+        f"Patients are not known for {unknown} of 500 images; several images of one patient would "
+        "make intervals too narrow."
+    )
+    assert (reason in row["sentence"]) is (unknown > 50)
+    assert ("more than 0.10" in row["threshold"]) is (unknown > 50)
+    assert ("patients" in row["value"]) is (unknown < 500)
 
 
 def test_overall_is_the_worst_and_grey_is_not_green() -> None:

@@ -95,6 +95,10 @@ def test_labels_of_other_names_are_mapped_or_refused(
 ) -> None:
     for ours, theirs in (("NORMAL", "No_findings"), ("PNEUMONIA", "pneumonia")):
         shutil.copytree(phantoms / ours, tmp_path / "data" / theirs)
+    nameless = sorted((tmp_path / "data" / "pneumonia").iterdir())
+    for number, file in enumerate(nameless):
+        file.rename(file.with_stem(f"nobody {number}"))
+    reporter = Silent()
     with pytest.raises(LabelError, match=r"label 'No_findings': unknown.*--map"):
         evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -104,8 +108,14 @@ def test_labels_of_other_names_are_mapped_or_refused(
         output=tmp_path / "b",
         label_map={"No_findings": "NORMAL", "pneumonia": "PNEUMONIA"},
         settings=PLAIN,
+        reporter=reporter,
     )
     assert result.metrics["labels"] == ["NORMAL", "PNEUMONIA"]
+    unknown, images = (result.metrics[f"n_{name}"] for name in ("unknown_patients", "images"))
+    assert 0 < int(str(unknown)) <= len(nameless)
+    told = f"the patients of {unknown} of {images} evaluated images are not known"
+    assert any(told in line for line in reporter.warnings)
+    assert told in result.report.read_text()
     with pytest.raises(LabelError, match="the folder gives none"):
         evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "c", split="test")
 

@@ -165,9 +165,10 @@ def fingerprint(catalogue: pl.DataFrame) -> str:
 
 
 def counts_table(catalogue: pl.DataFrame) -> pl.DataFrame:
-    """Usable images and patients per split and label: `split`, `label`, `images`, `patients`.
+    """Usable images per split and label: `split`, `label`, `images`, `patients`, `unknown`.
 
-    A patient whose identity is unknown counts with the image.
+    A patient whose identity is unknown counts with the image; `unknown` is how many images those
+    are.
     """
     return (
         usable(catalogue)
@@ -175,6 +176,7 @@ def counts_table(catalogue: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.len().alias("images"),
             pl.coalesce("patient_id", "image_id").n_unique().alias("patients"),
+            pl.col("patient_id").null_count().cast(pl.UInt32).alias("unknown"),
         )
         .sort("split", "label")
     )

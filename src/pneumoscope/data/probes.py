@@ -236,11 +236,12 @@ def source_table(
     label_set: Sequence[str],
     seed: int = 0,
 ) -> pl.DataFrame | None:
-    """The table that `evaluation.sources` summarises; None with fewer than two sources.
+    """The table that `evaluation.sources` summarises; None where no source is known.
 
     A row per image whose source is known and has five patients or more: `image_id`, `patient_id`,
     `label`, `source`, `told:<source>`, `outside:<label>` and `inside:<label>`, probabilities
-    or null. See `source_probe` and `leave_one_source_out`.
+    or null. See `source_probe` and `leave_one_source_out`. Where there are no two such sources,
+    the first four columns alone, of every image whose source is known.
 
     Args:
         measured: images and their embeddings.
@@ -251,15 +252,16 @@ def source_table(
     Raises:
         LabelError: a label is not in the label set.
     """
-    names, told = source_probe(measured, sources, seed=seed)
-    if len(names) < 2:
-        return None
-    outside, inside = leave_one_source_out(measured, sources, label_set=label_set, seed=seed)
     keys = {
         "image_id": measured.image_ids, "patient_id": measured.patients,
         "label": measured.labels, "source": sources,
     }  # fmt: skip
     columns = [pl.Series(key, list(values), dtype=pl.String) for key, values in keys.items()]
+    names, told = source_probe(measured, sources, seed=seed)
+    if len(names) < 2:
+        recorded = pl.DataFrame(columns).filter(pl.col("source").is_not_null()).sort("image_id")
+        return None if recorded.is_empty() else recorded
+    outside, inside = leave_one_source_out(measured, sources, label_set=label_set, seed=seed)
     parts = (("told", names, told), ("outside", label_set, outside), ("inside", label_set, inside))
     for prefix, headings, values in parts:
         columns += [

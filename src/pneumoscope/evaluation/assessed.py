@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from pneumoscope.evaluation.predictions import Predictions
 from pneumoscope.evaluation.predictive_values import at_prevalence
 from pneumoscope.evaluation.resampling import proportion
 from pneumoscope.evaluation.rules import Rules, selective_json
-from pneumoscope.evaluation.set_coverage import set_coverage
+from pneumoscope.evaluation.set_coverage import SetCoverage, set_coverage
 from pneumoscope.evaluation.subgroups import age_bands, column_values, subgroups
 from pneumoscope.evaluation.summary import MetricEntry, metric_entry
 
@@ -114,6 +114,7 @@ def label_set_section(
             {
                 "group": part.group, "value": part.value,
                 "n_images": part.n_images, "n_patients": part.n_patients,
+                "n_unknown_patients": _unknown_in(part, predictions, values),
                 "coverage": _bounds(part.coverage), "size": _bounds(part.size),
                 "empty": part.empty, "single": part.single,
             }
@@ -122,6 +123,17 @@ def label_set_section(
         "decisions": {name: int((decisions == name).sum()) for name in DECISIONS},
         "answered_accuracy": accuracy.to_json(),
     }  # fmt: skip
+
+
+def _unknown_in(
+    part: SetCoverage, predictions: Predictions, values: Mapping[str, Sequence[str | None]]
+) -> int:
+    """Images of a part whose patient nobody knows."""
+    if predictions.unknown is None or part.group == "all":
+        return predictions.n_unknown_patients
+    own = values.get(part.group) or [predictions.labels[code] for code in predictions.truth]
+    inside = np.array([value == part.value for value in own], dtype=np.bool_)
+    return int((predictions.unknown & inside).sum())
 
 
 def selective_section(predictions: Predictions, rules: Rules) -> dict[str, object]:

@@ -6,6 +6,10 @@ image around them. Corruptions are conditions named `KIND:SEVERITY`.
 
 Every condition is measured beside the unchanged images that it has, under the same draws of
 patients. Where those are all images, the unchanged figures are those of `metrics.json`.
+
+Areas are means over labels and, as `auc:<label>`, of each label against the rest: one label that
+is wholly recognisable hides in the mean of four. The ends `joint_low` and `joint_high` of a label
+hold for all labels at once (Bonferroni), so that the worst of them may be looked for.
 """
 
 from __future__ import annotations
@@ -34,7 +38,14 @@ CONDITIONS = (
 """Known conditions, in the order of the report; others follow by name."""
 
 _SEVERITY = re.compile(r"(?P<kind>.+):(?P<severity>\d+)")
-_UNITS = {"auc": "area", "balanced_accuracy": "fraction"}
+_MEANS, _AREA = ("auc", "balanced_accuracy"), "auc:"
+
+
+class LabelEntry(MetricEntry):
+    """A label's metric, and the ends that hold for all labels at once; None where not defined."""
+
+    joint_low: float | None
+    joint_high: float | None
 
 
 @dataclass(frozen=True)
@@ -54,11 +65,30 @@ class _Figures:
     drawn: dict[str, NDArray[np.float64]]
 
     def entry(self, name: str, level: float) -> MetricEntry:
-        return _entry(self.values[name], self.drawn[name], level, _UNITS[name])
+        return _entry(self.values[name], self.drawn[name], level, _unit(name))
 
-    def minus(self, other: _Figures, name: str, level: float) -> MetricEntry:
-        value = self.values[name] - other.values[name]
-        return _entry(value, self.drawn[name] - other.drawn[name], level, _UNITS[name])
+    def less(self, other: _Figures) -> _Figures:
+        """The differences of both, draw by draw."""
+        return _Figures(
+            {name: value - other.values[name] for name, value in self.values.items()},
+            {name: drawn - other.drawn[name] for name, drawn in self.drawn.items()},
+        )
+
+    def by_label(self, key: str, level: float) -> dict[str, LabelEntry]:
+        """`KEY:LABEL` for each label's area."""
+        areas = [name for name in self.values if name.startswith(_AREA)]
+        defined = sum(not math.isnan(self.values[name]) for name in areas)
+        # Of two labels the areas are one and the same, so there is nothing to choose between.
+        joint = 1 - (1 - level) / (max(defined, 1) if len(areas) > 2 else 1)
+        found: dict[str, LabelEntry] = {}
+        for name in areas:
+            both = self.entry(name, joint)
+            found[f"{key}:{name.removeprefix(_AREA)}"] = {
+                **self.entry(name, level),
+                "joint_low": both["low"],
+                "joint_high": both["high"],
+            }
+        return found
 
 
 def summarise_conditions(
@@ -72,7 +102,8 @@ def summarise_conditions(
     """The entries "conditions" and "corruptions" of an assessment; the order of rows is free.
 
     Patients are those of the predictions. `drop` is the AUC of the unchanged images less that of
-    the changed ones, with the interval of the paired bootstrap of patients.
+    the changed ones, with the interval of the paired bootstrap of patients. `auc`, `full_auc`,
+    `drop` and, where lungs were exchanged, `surroundings_auc` are there for each label too.
 
     Args:
         predictions: of the unchanged images.
@@ -170,20 +201,23 @@ def _entries(
     whole = select_images(full, chosen)
     around = [changed.surroundings for changed in group if changed.surroundings is not None]
     models = [whole, *(changed.answers for changed in group), *around]
-    drawn = resampled_metrics(models, list(_UNITS), resamples=resamples, seed=seed)
+    names = [*_MEANS, *(f"{_AREA}{label}" for label in full.labels)]
+    drawn = resampled_metrics(models, names, resamples=resamples, seed=seed)
     figures = [_figures(*pair) for pair in zip(models, drawn, strict=True)]
     unchanged, others = figures[0], iter(figures[len(group) + 1 :])
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for changed, figure in zip(group, figures[1:], strict=False):
-        beside = next(others).entry("auc", level) if changed.surroundings is not None else None
+        areas = {"auc": figure, "full_auc": unchanged, "drop": unchanged.less(figure)}
+        if changed.surroundings is not None:
+            areas["surroundings_auc"] = next(others)
         found[changed.name] = {
             "n_images": whole.n_images,
             "n_patients": whole.n_patients,
-            "auc": figure.entry("auc", level),
+            "n_unknown_patients": whole.n_unknown_patients,
             "balanced_accuracy": figure.entry("balanced_accuracy", level),
-            "full_auc": unchanged.entry("auc", level),
-            "drop": unchanged.minus(figure, "auc", level),
-            "surroundings_auc": beside,
+            "surroundings_auc": None,
+            **{key: one.entry("auc", level) for key, one in areas.items()},
+            **dict(pair for key, one in areas.items() for pair in one.by_label(key, level).items()),
         }
     return found
 
@@ -192,11 +226,13 @@ def _figures(model: Predictions, drawn: dict[str, NDArray[np.float64]]) -> _Figu
     points = compute(model, np.ones((1, model.n_images)))
     alone = model.n_patients < 2
     return _Figures(
-        values={name: float(points[name][0]) for name in _UNITS},
-        drawn={
-            name: np.full_like(drawn[name], np.nan) if alone else drawn[name] for name in _UNITS
-        },
+        values={name: float(points[name][0]) for name in drawn},
+        drawn={name: np.full_like(own, np.nan) if alone else own for name, own in drawn.items()},
     )
+
+
+def _unit(name: str) -> str:
+    return "fraction" if name == "balanced_accuracy" else "area"
 
 
 def _entry(value: float, drawn: NDArray[np.float64], level: float, unit: str) -> MetricEntry:

@@ -38,6 +38,7 @@ class Predictions:
         logits: `[image, label]`, before softmax and temperature.
         probabilities: `[image, label]`, in [0, 1].
         clusters: `[image]`, 0 to n_patients - 1; an image of an unknown patient stands alone.
+        unknown: `[image]`, whether nobody knows its patient; None: none is unknown.
     """
 
     labels: tuple[str, ...]
@@ -46,6 +47,7 @@ class Predictions:
     logits: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     clusters: NDArray[np.int64]
+    unknown: NDArray[np.bool_] | None = None
 
     @property
     def n_images(self) -> int:
@@ -56,6 +58,11 @@ class Predictions:
     def n_patients(self) -> int:
         """Number of patients, every image of an unknown patient counted as one."""
         return int(self.clusters.max(initial=-1)) + 1
+
+    @property
+    def n_unknown_patients(self) -> int:
+        """Number of images whose patient nobody knows."""
+        return 0 if self.unknown is None else int(self.unknown.sum())
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -131,7 +138,8 @@ def read_table(table: pl.DataFrame) -> Predictions:
     truth = _label_indices(table["label"].to_list(), labels, image_ids)
     patients = table["patient_id"].cast(pl.String).to_list()
     clusters = _clusters(image_ids, patients)
-    return Predictions(labels, image_ids, truth, logits, probabilities, clusters)
+    unknown = np.array([patient is None for patient in patients], dtype=np.bool_)
+    return Predictions(labels, image_ids, truth, logits, probabilities, clusters, unknown)
 
 
 def save_predictions(table: pl.DataFrame, path: Path) -> None:

@@ -4,7 +4,8 @@ The sources table has a row per image: `image_id`, `patient_id` (null when unkno
 `source`, then probabilities in [0, 1] that small models give who have not seen the patient:
 `told:<source>` of the image's source, `outside:<label>` learned from all other sources, and
 `inside:<label>` learned from the image's own. The last two are null where a source cannot be
-judged so.
+judged so. Where no two sources can be compared, there are no probabilities, and a row stands for
+each image whose source is recorded.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class _Read:
 def summarise_sources(table: pl.DataFrame, *, confidence_level: float = 0.95) -> dict[str, object]:
     """The entry "sources" of an assessment; the order of rows is free.
 
-    Areas have DeLong's interval and the oracle Wilson's, both by patient: nothing is drawn.
+    Where no two sources can be compared, the names of all and how many images they have.
+
+    Areas have DeLong's interval and the oracle Wilson's, both by patient: nothing is drawn. The
+    oracle names the label that most of the source's other patients have (`told_by_others`).
 
     Args:
         table: see above.
@@ -54,6 +58,8 @@ def summarise_sources(table: pl.DataFrame, *, confidence_level: float = 0.95) ->
     Raises:
         PredictionsError: the table breaks its contract.
     """
+    if not any(name.startswith((_TOLD, _OUTSIDE, _INSIDE)) for name in table.columns):
+        return _recorded(table)
     read = _read(table)
     codes = np.array([read.names.index(source) for source in read.sources], dtype=np.int64)
     told = mean_area(read.told, codes, read.clusters, confidence_level=confidence_level)
@@ -64,6 +70,15 @@ def summarise_sources(table: pl.DataFrame, *, confidence_level: float = 0.95) ->
         "oracle": _oracle(read, confidence_level),
         "left_out": [_left_out(read, name, confidence_level) for name in read.names],
     }
+
+
+def _recorded(table: pl.DataFrame) -> dict[str, object]:
+    """Sources that cannot be compared: one, or several of too few patients."""
+    missing = [key for key in _KEYS if key not in table.columns]
+    if missing or table.is_empty() or table["source"].null_count():
+        lacking = ", ".join(missing) or "rows, or the source of one"
+        raise PredictionsError(f"the sources table lacks {lacking}. Evaluate again.")
+    return {"sources": table["source"].unique().sort().to_list(), "n_images": table.height}
 
 
 def mean_area(
@@ -105,18 +120,46 @@ def mean_area(
 
 
 def _oracle(read: _Read, level: float) -> dict[str, object]:
-    """What knowing each source's most frequent label, and nothing else, gets right."""
-    counts = {name: _most_frequent(read.labels[read.sources == name]) for name in read.names}
-    answers = np.array([counts[source] for source in read.sources], dtype=object)
-    rate = proportion(answers == read.labels, read.clusters, confidence_level=level)
-    shares = np.unique(read.labels.astype(str), return_counts=True)[1] / len(read.labels)
+    """What naming the most frequent label of the source's other patients gets right."""
+    codes, sources = (
+        np.array([names.index(name) for name in own], dtype=np.int64)
+        for names, own in ((read.label_set, read.labels), (read.names, read.sources))
+    )
+    answers = told_by_others(codes, sources, read.clusters, n_labels=len(read.label_set))
+    rate = proportion(answers == codes, read.clusters, confidence_level=level)
+    shares = np.bincount(codes) / len(codes)
     accuracy = metric_entry(Interval(rate.value, rate.low, rate.high), "fraction")
     return {"accuracy": accuracy, "share_of_most_frequent_label": float(shares.max())}
 
 
-def _most_frequent(labels: NDArray[np.object_]) -> str:
-    names, counts = np.unique(labels.astype(str), return_counts=True)
-    return str(names[counts.argmax()])
+def told_by_others(
+    labels: IntArray, sources: IntArray, clusters: IntArray, *, n_labels: int
+) -> NDArray[np.int64]:
+    """`[image]`: the most frequent label at the image's source, its own patient left out.
+
+    Counted on all patients, a source of a few would name their labels by having seen them. Of
+    labels that are equally frequent there, the one more frequent among all other patients is
+    taken, then the first. Where a source has just as many of each label, leaving one out tips the
+    balance to another, so that it counts for nothing: that errs on the side of telling too little.
+
+    Args:
+        labels: `[image]`, index of the true label.
+        sources: `[image]`, index of the source.
+        clusters: `[image]`, patient of each image, 0 to n_patients - 1.
+        n_labels: of the label set.
+    """
+    pairs = np.unique(sources * (clusters.max(initial=0) + 1) + clusters, return_inverse=True)[1]
+    there, own, by_patient = (
+        np.bincount(group * n_labels + labels, minlength=(group.max(initial=-1) + 1) * n_labels)
+        .reshape(-1, n_labels)
+        .astype(np.int64)
+        for group in (sources, pairs, clusters)
+    )
+    elsewhere = by_patient.sum(axis=0) - by_patient[clusters]
+    # Whole numbers: what is counted elsewhere can only decide between equals.
+    votes = (there[sources] - own[pairs]) * (len(labels) + 1) + elsewhere
+    winners: NDArray[np.int64] = votes.argmax(axis=1)
+    return winners
 
 
 def _left_out(read: _Read, name: str, level: float) -> dict[str, object]:

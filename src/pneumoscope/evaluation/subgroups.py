@@ -31,7 +31,8 @@ class Subgroup:
         column: such as "sex".
         group: the value; "unknown" for the images that have none.
         n_images: number of images.
-        n_patients: number of patients.
+        n_patients: number of patients, every image of an unknown patient counted as one.
+        n_unknown_patients: number of images whose patient nobody knows.
         metrics: the chosen metrics with patient-level bootstrap intervals.
         error_rates: by label, how many of its images were not answered with it.
         warnings: what is too small to say much.
@@ -41,6 +42,7 @@ class Subgroup:
     group: str
     n_images: int
     n_patients: int
+    n_unknown_patients: int
     metrics: dict[str, Interval]
     error_rates: dict[str, Rate]
     warnings: tuple[str, ...]
@@ -52,6 +54,7 @@ class Subgroup:
             "group": self.group,
             "n_images": self.n_images,
             "n_patients": self.n_patients,
+            "n_unknown_patients": self.n_unknown_patients,
             "metrics": {
                 name: {"value": finite(one.value), "low": finite(one.low), "high": finite(one.high)}
                 for name, one in self.metrics.items()
@@ -169,6 +172,7 @@ def select_images(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predic
         logits=predictions.logits[chosen],
         probabilities=predictions.probabilities[chosen],
         clusters=np.unique(predictions.clusters[chosen], return_inverse=True)[1].astype(np.int64),
+        unknown=None if predictions.unknown is None else predictions.unknown[chosen],
     )
 
 
@@ -208,7 +212,10 @@ def _subgroup(
         for label, rate in rates.items()
         if rate.trials < FEWEST_IMAGES or rate.patients < FEWEST_PATIENTS
     )
-    return Subgroup(column, group, part.n_images, part.n_patients, metrics, rates, warnings)
+    return Subgroup(
+        column, group, part.n_images, part.n_patients, part.n_unknown_patients, metrics, rates,
+        warnings,
+    )  # fmt: skip
 
 
 def _counted(rate: Rate) -> str:

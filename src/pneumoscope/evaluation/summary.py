@@ -63,6 +63,7 @@ def evaluate_predictions(
         "labels": list(predictions.labels),
         "n_images": predictions.n_images,
         "n_patients": predictions.n_patients,
+        "n_unknown_patients": predictions.n_unknown_patients,
         "split": split,
         "bundle": bundle,
         "data": data,

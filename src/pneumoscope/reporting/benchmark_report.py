@@ -29,14 +29,16 @@ from pneumoscope.reporting.words import (
     count,
     format_interval,
     format_number,
+    images_of_patients,
     name_metric,
+    resampled_units,
     spell,
 )
 
 _CAPTIONS = {
     "quality": (
         "Quality",
-        "Dot: mean over seeds, and its interval over patients. Rings: seeds. Blue: the best group.",
+        "Dot: mean over seeds, and its interval. Rings: seeds. Blue: the best group.",
     ),
     "pareto": (
         "Quality against time",
@@ -121,6 +123,7 @@ def _render(
         lead=_lead(board),
         words=board["words"],
         level=f"{100 * board['confidence_level']:g}%",
+        resampled=resampled_units(board),
         seeds=len(board["seeds"]),
         metric=name_metric(board["metric"]),
         metric_names=[name_metric(name) for name in _other_metrics(board)],
@@ -150,8 +153,8 @@ def _lead(board: Mapping[str, Any]) -> str:
     opening = f"{finished} of {count(asked, 'candidate')} trained under one protocol, {seeds} each"
     if not finished:
         return f"{opening}."
-    images, patients = count(board["n_images"], "image"), count(board["n_patients"], "patient")
-    return f"{opening}, and measured on the same {images} of {patients}."
+    facts = (board.get(name) for name in ("n_images", "n_patients", "n_unknown_patients"))
+    return f"{opening}, and measured on the same {images_of_patients(*facts)}."
 
 
 def _table_row(row: Mapping[str, Any], board: Mapping[str, Any]) -> dict[str, object]:
@@ -215,7 +218,8 @@ def _facts(board: Mapping[str, Any]) -> dict[str, str]:
         "Data": str(board["data"]),
         "Labels": ", ".join(board["labels"]),
         "Seeds": ", ".join(map(str, board["seeds"])),
-        "Bootstrap": f"{board['resamples']} resamples of patients, the same for all candidates",
+        "Bootstrap": f"{board['resamples']} resamples of {resampled_units(board)}, "
+        "the same for all candidates",
         "Answered by": ", ".join(runtimes) or UNRECORDED,
     }
 

@@ -29,6 +29,7 @@ from pneumoscope.reporting.words import (
     count,
     format_interval,
     format_number,
+    images_of_patients,
     is_entry,
     name_metric,
     number,
@@ -132,10 +133,10 @@ def _title(page: ComparisonPage) -> str:
 
 def _images(page: ComparisonPage) -> str:
     some = next(iter(page.predictions.values()))
-    images, patients = count(some.n_images, "image"), count(some.n_patients, "patient")
+    images = images_of_patients(some.n_images, some.n_patients, some.n_unknown_patients)
     runs = len(page.predictions)
     all_runs = "both runs" if runs == 2 else f"all {runs} runs"
-    return f"On the {images} of {patients} that {all_runs} answered."
+    return f"On the {images} that {all_runs} answered."
 
 
 def _tile(standing: Standing) -> dict[str, str]:

@@ -26,7 +26,11 @@ from pneumoscope.reporting.sentences import (
 )
 from pneumoscope.reporting.tables import count_table, label_table, other_facts, overall_rows
 from pneumoscope.reporting.trust.sections import listed
-from pneumoscope.reporting.trust.shortcut_tables import condition_table, source_table
+from pneumoscope.reporting.trust.shortcut_tables import (
+    condition_label_table,
+    condition_table,
+    source_table,
+)
 from pneumoscope.reporting.trust.tables import (
     calibration_table,
     coverage_tables,
@@ -37,10 +41,11 @@ from pneumoscope.reporting.words import (
     NOTICE,
     OVERALL,
     UNRECORDED,
-    count,
     describe,
     format_level,
+    images_of_patients,
     number,
+    resampled_units,
     spell,
 )
 
@@ -131,6 +136,7 @@ def _assessed(assessment: Mapping[str, object]) -> dict[str, object]:
         "sets": coverage[0] if coverage else None,
         "set_lines": label_set_lines(assessment),
         "conditions": condition_table(assessment),
+        "condition_labels": condition_label_table(assessment),
         "source_lines": source_lines(assessment),
         "left_out": source_table(assessment),
         "shift": shift_lines(assessment),
@@ -169,8 +175,10 @@ def _evaluated(metrics: Mapping[str, object]) -> dict[str, str]:
     return {
         "data": spell(metrics.get("data")),
         "split": spell(metrics.get("split")),
-        "images": count(metrics.get("n_images"), "image"),
-        "patients": count(metrics.get("n_patients"), "patient"),
+        "images": images_of_patients(
+            *(metrics.get(name) for name in ("n_images", "n_patients", "n_unknown_patients"))
+        ),
+        "resampled": resampled_units(metrics),
     }
 
 

@@ -39,7 +39,9 @@ from pneumoscope.reporting.words import (
     describe,
     format_level,
     group_digits,
+    images_of_patients,
     labels_of,
+    resampled_units,
     spell,
 )
 
@@ -193,11 +195,10 @@ def _drawing(named: NamedFigure, n_labels: int) -> Drawing:
 
 
 def _lead(metrics: Mapping[str, object]) -> str:
-    images = count(metrics.get("n_images"), "image")
-    patients = count(metrics.get("n_patients"), "patient")
+    facts = (metrics.get(name) for name in ("n_images", "n_patients", "n_unknown_patients"))
     return (
         f"On the {metrics.get('split', 'given')} split of {metrics.get('data', 'the data')}, "
-        f"{images} of {patients}, the area under the ROC curve is {describe(metrics, 'auc')}."
+        f"{images_of_patients(*facts)}, the area under the ROC curve is {describe(metrics, 'auc')}."
     )
 
 
@@ -205,7 +206,8 @@ def _interval_note(metrics: Mapping[str, object]) -> str:
     resamples = metrics.get("resamples")
     if not isinstance(resamples, int):
         return ""
-    return f"; intervals from {group_digits(resamples)} bootstrap resamples of patients"
+    drawn = f"{group_digits(resamples)} bootstrap resamples of {resampled_units(metrics)}"
+    return f"; intervals from {drawn}"
 
 
 def _confusion_rows(metrics: Mapping[str, object]) -> list[tuple[str, list[str]]]:

@@ -21,6 +21,7 @@ from pneumoscope.reporting.sentences import (
 )
 from pneumoscope.reporting.trust.sections import Assessment, listed, section
 from pneumoscope.reporting.trust.shortcut_tables import (
+    condition_label_table,
     condition_table,
     corruption_table,
     saliency_table,
@@ -125,7 +126,7 @@ _PLANS = (
     _Plan("use", "Decision curve and prevalence", (), ("decision_curve",),
           (prevalence_lines, decision_lines), (predictive_table,)),
     _Plan("shortcuts", "Shortcuts and sources", ("shortcuts", "sources"), ("conditions",),
-          (source_lines,), (condition_table, source_table)),
+          (source_lines,), (condition_table, condition_label_table, source_table)),
     _Plan("robustness", "Robustness and shift", ("robustness", "shift"), ("corruptions",),
           (shift_lines, gate_lines), (corruption_table,)),
     _Plan("saliency", "Saliency", ("saliency",), ("saliency",), (saliency_lines,),

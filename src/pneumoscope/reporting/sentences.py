@@ -73,7 +73,11 @@ def source_lines(assessment: Assessment) -> list[str]:
     found = section(assessment, "sources")
     if not found:
         return []
-    oracle = section(found, "oracle")
+    oracle, names = section(found, "oracle"), found.get("sources")
+    if isinstance(names, list) and len(names) == 1:
+        images = count(found.get("n_images"), "image")
+        one = f"One source is recorded, {names[0]}, of {images}"
+        return [f"{one}: confounding by source cannot be measured, nor generalisation to another."]
     lines = []
     if number(found, "tie") is not None:
         lines.append(
@@ -83,9 +87,9 @@ def source_lines(assessment: Assessment) -> list[str]:
     if number(oracle.get("accuracy")) is not None:
         share = format_number(number(oracle, "share_of_most_frequent_label"))
         lines.append(
-            "Naming each source's most frequent label, without looking at an image, is right in "
-            f"{_spelled(oracle.get('accuracy'))} of them, and naming the most frequent label of "
-            f"all in {share}."
+            "Naming the label that most other patients of the same source have, without looking at "
+            f"an image, is right in {_spelled(oracle.get('accuracy'))} of the images, and naming "
+            f"the most frequent label of all in {share}."
         )
     if number(found.get("told")) is not None:
         lines.append(f"Embeddings tell the source with an AUC of {_spelled(found.get('told'))}.")

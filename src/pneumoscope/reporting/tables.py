@@ -17,6 +17,7 @@ from pneumoscope.reporting.words import (
     group_digits,
     is_entry,
     labels_of,
+    most_patients,
     name_metric,
     number,
     spell,
@@ -27,8 +28,8 @@ Metrics = Mapping[str, object]
 EXCLUDED_SHOWN = 20
 SPLITS = ("train", "validation", "calibration", "test")
 _CONTEXT = {
-    "confusion_matrix", "labels", "n_images", "n_patients", "split", "bundle", "data",
-    "confidence_level", "resamples",
+    "confusion_matrix", "labels", "n_images", "n_patients", "n_unknown_patients", "split",
+    "bundle", "data", "confidence_level", "resamples",
 }  # fmt: skip
 _UNIT_RANGE = {"fraction", "area", "probability"}
 
@@ -167,14 +168,15 @@ def count_table(counts: pl.DataFrame | None) -> CountTable | None:
     """Images and patients by label (rows) and split (columns), None where nothing was counted.
 
     Args:
-        counts: columns split (null where none was given), label, images, patients.
+        counts: columns split (null where none was given), label, images, patients and, where it
+            was counted, unknown: images whose patient nobody knows.
     """
     if counts is None or counts.is_empty():
         return None
-    cells: dict[tuple[str, str], tuple[int, int | None]] = {}
+    cells: dict[tuple[str, str], tuple[int, int | None, int]] = {}
     for row in counts.iter_rows(named=True):
         key = (row["label"] or "no label", row["split"] or "no split")
-        cells[key] = (row["images"], row["patients"])
+        cells[key] = (row["images"], row["patients"], row.get("unknown", 0))
     labels = tuple(dict.fromkeys(label for label, _ in cells))
     found = dict.fromkeys(split for _, split in cells)
     splits = (*(s for s in SPLITS if s in found), *(s for s in found if s not in SPLITS))
@@ -183,7 +185,7 @@ def count_table(counts: pl.DataFrame | None) -> CountTable | None:
         for label in labels
     )
     totals = tuple(
-        group_digits(sum(images for (_, place), (images, _) in cells.items() if place == split))
+        group_digits(sum(images for (_, place), (images, *_) in cells.items() if place == split))
         for split in splits
     )
     return CountTable(splits, rows, totals)
@@ -211,9 +213,7 @@ def _sensitivity(metrics: Metrics, label: str) -> float | None:
     return number(metrics.get(f"sensitivity:{label}"))
 
 
-def _count_cell(amounts: tuple[int, int | None] | None) -> dict[str, str]:
+def _count_cell(amounts: tuple[int, int | None, int] | None) -> dict[str, str]:
     if amounts is None:
         return {"images": "0", "patients": ""}
-    images, patients = amounts
-    return {"images": group_digits(images), "patients": "" if patients is None else
-            count(patients, "patient")}  # fmt: skip
+    return {"images": group_digits(amounts[0]), "patients": most_patients(*amounts)}

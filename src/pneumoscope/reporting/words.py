@@ -130,6 +130,45 @@ def count(amount: object, one: str, many: str | None = None) -> str:
     return f"{group_digits(amount)} {one if amount == 1 else many}"
 
 
+def images_of_patients(images: object, patients: object, unknown: object) -> str:
+    """How many images of how many patients, as far as anybody knows the patients.
+
+    >>> images_of_patients(804, 575, 0), images_of_patients(641, 641, 641)
+    ('804 images of 575 patients', '641 images whose patients are not known')
+    >>> images_of_patients(804, 575, 41)
+    '804 images of at most 575 patients (those of 41 images are not known, each counts as one)'
+
+    Args:
+        images: how many; None where it was not counted.
+        patients: how many, every image of an unknown patient counted as one.
+        unknown: images whose patient nobody knows; None where that was not counted.
+    """
+    counted = count(images, "image")
+    if not isinstance(unknown, int) or not unknown:
+        return f"{counted} of {count(patients, 'patient')}"
+    if unknown == images:
+        return f"{counted} whose patients are not known"
+    rest = f"those of {count(unknown, 'image')} are not known, each counts as one"
+    return f"{counted} of {most_patients(images, patients, unknown)} ({rest})"
+
+
+def most_patients(images: object, patients: object, unknown: object) -> str:
+    """Patients in few words, nothing where none is known; see `images_of_patients`.
+
+    >>> most_patients(9, 7, 0), most_patients(9, 7, 2), most_patients(9, 9, 9)
+    ('7 patients', 'at most 7 patients', '')
+    """
+    if not isinstance(patients, int) or (unknown and unknown == images):
+        return ""
+    return f"{'at most ' if unknown else ''}{count(patients, 'patient')}"
+
+
+def resampled_units(content: Mapping[str, object]) -> str:
+    """What was drawn again for intervals: patients, or images where no patient is known."""
+    unknown = content.get("n_unknown_patients")
+    return "images" if unknown and unknown == content.get("n_images") else "patients"
+
+
 def group_digits(amount: int) -> str:
     """Digits in threes from 10 000 on, set apart by narrow no-break spaces (ISO 80000-1)."""
     return f"{amount:,}".replace(",", "\u202f") if abs(amount) >= 10_000 else str(amount)

@@ -26,6 +26,7 @@ from pneumoscope.evaluation.resampling import check_level
 from pneumoscope.evaluation.summary import metric_entry
 from pneumoscope.reporting.comparison_report import ComparisonPage, write_comparison_page
 from pneumoscope.reporting.standings import standings
+from pneumoscope.reporting.words import images_of_patients
 from pneumoscope.workflows.run_folders import RunFolder, read_runs, recipe_differences
 
 METRICS = ("auc", "accuracy", "log_loss")
@@ -225,6 +226,7 @@ def _measure(predictions: Predictions, options: _Options) -> dict[str, object]:
         "labels": list(predictions.labels),
         "n_images": predictions.n_images,
         "n_patients": predictions.n_patients,
+        "n_unknown_patients": predictions.n_unknown_patients,
         "confidence_level": options.confidence_level,
         "resamples": options.resamples,
     }
@@ -244,7 +246,8 @@ def _facts(run: RunFolder) -> dict[str, str]:
         named.get(key, key): "not recorded" if value is None else str(value)
         for key, value in recorded.items()
     }
-    images = f"{run.predictions.n_images} of {run.predictions.n_patients} patients"
+    own = run.predictions
+    images = images_of_patients(own.n_images, own.n_patients, own.n_unknown_patients)
     return {**facts, "images": images}
 
 
@@ -259,6 +262,7 @@ def _content(page: ComparisonPage, runs: Mapping[str, RunFolder]) -> dict[str, o
         "images": {
             "shared": some.n_images,
             "patients": some.n_patients,
+            "unknown_patients": some.n_unknown_patients,
             "answered": {name: run.predictions.n_images for name, run in runs.items()},
             "disputed": page.disputed.height,
         },

@@ -128,8 +128,19 @@ def assessed(inquiry: Inquiry, settings: EvaluateRecipe, *, split: str, data: st
     )
     rules = rules_of(bundle, settings, seed=inquiry.seed)
     found = measure(tables, rules, split=split, model_id=predictor.model_id, data=data)
+    _tell_unknown_patients(found, inquiry.reporter)
     _tell_familiarity(found, inquiry.reporter)
     return found
+
+
+def _tell_unknown_patients(found: Assessed, reporter: Reporter) -> None:
+    """How many images stand alone because nobody knows their patient."""
+    if unknown := found.metrics["n_unknown_patients"]:
+        reporter.warn(
+            f"the patients of {unknown} of {found.metrics['n_images']} evaluated images are not "
+            "known: several images of one patient would make intervals too narrow. Give patient "
+            "ids if there are any."
+        )
 
 
 def _tell_familiarity(found: Assessed, reporter: Reporter) -> None:

@@ -7,6 +7,7 @@ from html import escape
 import streamlit as st
 
 from pneumoscope.app import html, session
+from pneumoscope.app.amounts import measured_on
 from pneumoscope.app.data import Run, label_of_interest
 from pneumoscope.app.figures import metric_tile
 from pneumoscope.app.language import known, spoken, whole
@@ -64,13 +65,7 @@ def _figures(run: Run) -> None:
         session.tell(words.NOT_JUDGED)
     keys = [key.format(label=label) for key in _SHOWN]
     session.show(html.tiles(metric_tile(metrics, key, language) for key in keys))
-    tested = session.say(
-        words.TESTED,
-        images=whole(metrics.get("n_images"), language),
-        patients=whole(metrics.get("n_patients"), language),
-        data=str(metrics.get("data", "")).partition("@")[0],
-    )
-    session.show(f'<p class="aside">{escape(tested)}</p>')
+    session.show(f'<p class="aside">{escape(measured_on(metrics, language))}</p>')
 
 
 def _go() -> None:

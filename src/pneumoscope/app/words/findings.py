@@ -58,6 +58,11 @@ FINDINGS = {
     "faut pas compter dessus.",
     "size.counted": "L’étiquette la plus rare, {label}, a {images} {images:image|images} de "
     "{patients} {patients:patient|patients}.",
+    "size.counted_most": "L’étiquette la plus rare, {label}, a {images} {images:image|images} d’au "
+    "plus {patients} {patients:patient|patients}.",
+    "size.counted_images": "L’étiquette la plus rare, {label}, a {images} {images:image|images}.",
+    "size.unknown": "Les patients de {unknown} images sur {images} ne sont pas connus ; plusieurs "
+    "images d’un même patient rendraient les intervalles trop étroits.",
     "size.interval": "L’intervalle de l’AUC est large de {width}.",
     "size.no_interval": "L’AUC n’a pas d’intervalle.",
     "size.green": "C’est assez pour une validation.",
@@ -88,6 +93,8 @@ FINDINGS = {
     "petit modèle atteint une AUC de {auc}, le hasard étant à {chance:1}.",
     "shortcuts.border_only": "Avec le seul bord de l’image, un petit modèle atteint une AUC de "
     "{auc}, le hasard étant à {chance:1}.",
+    "shortcuts.of_label": "Il s’agit de {label}, qui ressort le plus parmi {labels} étiquettes ; "
+    "les intervalles valent pour toutes à la fois.",
     "shortcuts.whole": "L’image entière donne {auc}.",
     "shortcuts.blind_green": "Ce n’est pas sûrement plus que ce qu’expliquent contours et bruit.",
     "shortcuts.blind_amber": "C’est sûrement mieux que le hasard : autre chose que les poumons "
@@ -100,7 +107,7 @@ FINDINGS = {
     "shortcuts.control": "Les poumons d’une autre image de même étiquette coûtent {cost} : c’est "
     "la part du découpage.",
     "shortcuts.swapped_green": "La réponse suit les poumons.",
-    "shortcuts.swapped_amber": "Les deux décident.",
+    "shortcuts.swapped_amber": "Aucun des deux ne décide sûrement seul.",
     "shortcuts.swapped_red": "La réponse suit ce qui n’est pas poumon.",
     "shortcuts.lungs_only": "Avec les poumons seuls, l’AUC est de {auc}, une perte de {drop}.",
     "shortcuts.lungs_only_green": "Les poumons suffisent presque.",
@@ -108,13 +115,17 @@ FINDINGS = {
     "shortcuts.agreeing": "Ce n’est pas isolé : voir aussi {tests}.",
     "shortcuts.confounding": "La raison probable est une confusion avec la provenance : "
     "provenances et étiquettes sont liées (V de Cramér {tie}).",
-    "shortcuts.source_names": "La provenance seule donne l’étiquette avec une exactitude de "
-    "{accuracy}, contre {share} pour l’étiquette la plus fréquente.",
+    "shortcuts.source_names": "Les autres patients de la provenance donnent à eux seuls "
+    "l’étiquette avec une exactitude de {accuracy}, contre {share} pour l’étiquette la plus "
+    "fréquente.",
     "shortcuts.unrecorded": "La raison habituelle est une confusion avec la provenance : les "
     "étiquettes diffèrent par ce qui n’est pas anatomie, comme quand chacune vient d’un autre "
-    "lieu. Plusieurs provenances ne sont pas notées, cela ne peut donc être exclu.",
-    "sources.oracle": "La provenance seule donne la bonne étiquette avec une fréquence de "
-    "{accuracy}, {excess} de plus que l’étiquette la plus fréquente (V de Cramér {tie}).",
+    "lieu. La provenance des images n’est pas notée, cela ne peut donc être exclu.",
+    "shortcuts.one_source": "Les images viennent d’une seule provenance ({source}) : une confusion "
+    "avec la provenance ne peut être mesurée.",
+    "sources.oracle": "Les autres patients de la provenance donnent la bonne étiquette avec une "
+    "fréquence de {accuracy}, {excess} de plus que l’étiquette la plus fréquente (V de Cramér "
+    "{tie}).",
     "sources.oracle_green": "Les provenances disent peu des étiquettes.",
     "sources.oracle_amber": "Une part du résultat peut tenir à la provenance.",
     "sources.oracle_red": "Étiquette et provenance ne se distinguent pas, ni ce que le réseau a "
@@ -162,8 +173,17 @@ FINDINGS = {
     "unmeasured.shortcuts_partly": "Non jugé : rien trouvé ({tests}), mais il reste à éprouver : "
     "{missing}. Donnez des masques des poumons ou laissez le programme les dessiner, et évaluez "
     "avec l’audit.",
-    "unmeasured.sources": "Non jugé : les images sont d’une seule provenance, ou elle n’est pas "
-    "notée. Notez une provenance par image, et réunissez chaque étiquette de plusieurs.",
+    "unmeasured.sources": "Non jugé : aucune image n’a de provenance notée, ou elle n’a pas été "
+    "examinée. Notez une provenance par image, et réunissez chaque étiquette de plusieurs.",
+    "unmeasured.one_source": "Non jugé : toutes les images viennent d’une seule provenance "
+    "({source}). Ni la confusion avec la provenance ni le passage à une autre ne peuvent être "
+    "mesurés. Réunissez chaque étiquette de plusieurs provenances.",
+    "unmeasured.one_source_partly": "Non jugé : {images} des {total} images viennent d’une seule "
+    "provenance ({source}), celle des autres n’est pas notée. Ni la confusion avec la provenance "
+    "ni le passage à une autre ne peuvent être mesurés. Notez une provenance par image, et "
+    "réunissez chaque étiquette de plusieurs.",
+    "unmeasured.small_sources": "Non jugé : parmi les {sources} provenances, il n’y en a pas deux "
+    "d’assez de patients. Réunissez chaque étiquette de plusieurs provenances.",
     "unmeasured.robustness": "Non jugé : aucune image altérée n’a reçu de réponse. Évaluez avec "
     "l’audit.",
     "unmeasured.saliency": "Non jugé : aucune carte de saillance n’a été notée. Donnez des masques "
@@ -180,6 +200,9 @@ FINDINGS = {
     "{distance:2} ou plus, sauf si seule la répartition des étiquettes diffère",
     "limit.size": "bon à partir de {green} patients et jusqu’à un intervalle de l’AUC large de "
     "{width:2} ; insuffisant sous {red} patients",
+    "limit.size_unknown": "bon à partir de {green} patients et jusqu’à un intervalle de l’AUC "
+    "large de {width:2} ; insuffisant sous {red} patients ; avec réserves quand les patients de "
+    "plus de {unknown:2} des images ne sont pas connus",
     "limit.sets": "borne haute, corrigée pour {comparisons} "
     "{comparisons:comparaison|comparaisons}, bon à partir de {green:2}, insuffisant sous {red:2}",
     "limit.groups": "borne basse, corrigée pour {comparisons} "

@@ -17,6 +17,17 @@ TESTED = Text(
     "Measured on {images} images of {patients} patients that the model never saw ({data}).",
     "Mesuré sur {images} images de {patients} patients que le modèle n’a jamais vues ({data}).",
 )
+TESTED_MOST = Text(
+    "Measured on {images} images of at most {patients} patients that the model never saw ({data}). "
+    "The patients of {unknown} images are not known; each counts as one.",
+    "Mesuré sur {images} images d’au plus {patients} patients que le modèle n’a jamais vues "
+    "({data}). Les patients de {unknown} images ne sont pas connus ; chacune compte pour un.",
+)
+TESTED_IMAGES = Text(
+    "Measured on {images} images that the model never saw ({data}). Their patients are not known.",
+    "Mesuré sur {images} images que le modèle n’a jamais vues ({data}). Leurs patients ne sont pas "
+    "connus.",
+)
 NOT_GREEN = Text("To be read first: {items}.", "À lire d’abord : {items}.")
 ALL_GREEN = Text("Every item was judged good.", "Chaque point a été jugé bon.")
 NOT_JUDGED = Text("Nothing was judged in this run.", "Rien n’a été jugé dans cette exécution.")

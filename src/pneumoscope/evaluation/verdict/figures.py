@@ -1,4 +1,4 @@
-"""The verdict on the figures themselves: discrimination, calibration, promises, size."""
+"""The verdict on the figures themselves: discrimination, calibration, promises."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pneumoscope.evaluation.verdict.parts import (
     Content,
     Estimate,
     Finding,
-    amount,
     difference,
     estimate,
     graded,
+    label_names,
     part,
     rows,
     said,
@@ -27,12 +27,9 @@ from pneumoscope.evaluation.verdict.several import counted, level_of, one_of
 from pneumoscope.evaluation.verdict.thresholds import (
     AUC_ACCEPTABLE,
     AUC_EXCELLENT,
-    AUC_WIDTH,
     CHANCE,
     ECE_LARGE,
     ECE_SMALL,
-    LABEL_IMAGES,
-    LABEL_IMAGES_FEWEST,
     PROMISE_BROKEN,
     PROMISE_MARGIN,
 )
@@ -41,7 +38,7 @@ from pneumoscope.evaluation.verdict.thresholds import (
 def discrimination(metrics: Content, assessment: Content) -> Finding:
     """How well the label told apart worst is told apart: by the AUC's lower end."""
     del assessment
-    areas = {label: estimate(metrics.get(f"auc:{label}")) for label in _labels(metrics)}
+    areas = {label: estimate(metrics.get(f"auc:{label}")) for label in label_names(metrics)}
     known = {label: area for label, area in areas.items() if area is not None}
     mean = estimate(metrics.get("auc"))
     if not known or mean is None:
@@ -218,62 +215,3 @@ def _graded_loss(promise: _Promise, rates: int) -> tuple[Colour, str, Said]:
         return "amber", words, said("points.open", loss=most)
     words = f"so a loss above {PROMISE_MARGIN:.2f} is excluded"
     return "green", words, said("points.kept", margin=PROMISE_MARGIN)
-
-
-def sample_size(metrics: Content, assessment: Content) -> Finding:
-    """Whether there are enough patients of the rarest label, and the AUC is known well enough."""
-    sizes = _label_sizes(metrics, assessment)
-    if not sizes:
-        missing = said("unmeasured.size")
-        return unmeasured("images per label are not recorded", "Evaluate again.", missing)
-    label, (n_images, n_patients) = min(sizes.items(), key=lambda item: item[1][1])
-    area = estimate(metrics.get("auc"))
-    width = area.high - area.low if area else float("inf")
-    colour = graded(n_patients, green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, rising=False)
-    counted = f"The rarest label, {label}, has {n_images} images of {n_patients} patients"
-    precise, also = "the AUC has no interval", said("size.no_interval")
-    if width < 1:
-        precise = f"the interval of the AUC is {three(width)} wide"
-        also = said("size.interval", width=width)
-    if colour == "green" and width > AUC_WIDTH:
-        colour = "amber"
-    ending = {
-        "green": "enough for a validation",
-        "amber": "enough for a first impression",
-        "red": "too few to say anything",
-    }[colour]
-    return Finding(
-        colour,
-        f"{n_patients} patients of {label}",
-        f"green from {LABEL_IMAGES} patients and up to an AUC interval {AUC_WIDTH:.2f} wide; red "
-        f"below {LABEL_IMAGES_FEWEST} patients",
-        f"{counted}, and {precise}: {ending}.",
-        (
-            said("size.counted", label=label, images=n_images, patients=n_patients),
-            also,
-            said(f"size.{colour}"),
-        ),
-        said("limit.size", green=LABEL_IMAGES, red=LABEL_IMAGES_FEWEST, width=AUC_WIDTH),
-    )
-
-
-def _label_sizes(metrics: Content, assessment: Content) -> dict[str, tuple[int, int]]:
-    """Images and patients of each label; images for patients where these were not counted."""
-    matrix = metrics.get("confusion_matrix")
-    images = [sum(row) for row in matrix] if isinstance(matrix, list) else []
-    patients = {
-        str(row.get("value")): amount(row, "n_patients")
-        for row in rows(part(assessment, "label_sets"), "coverage")
-        if row.get("group") == "label"
-    }
-    # No more patients of a label than patients, nor than its images.
-    most = amount(metrics, "n_patients")
-    return {
-        label: (count, patients.get(label, min(count, most)))
-        for label, count in zip(_labels(metrics), images, strict=False)
-    }
-
-
-def _labels(metrics: Content) -> tuple[str, ...]:
-    labels = metrics.get("labels")
-    return tuple(str(label) for label in labels) if isinstance(labels, list | tuple) else ()

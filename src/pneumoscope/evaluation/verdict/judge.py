@@ -15,13 +15,14 @@ from pneumoscope.evaluation.verdict.figures import (
     calibration,
     discrimination,
     operating_points,
-    sample_size,
 )
 from pneumoscope.evaluation.verdict.parts import WORST_FIRST, Colour, Content, Finding, listed
 from pneumoscope.evaluation.verdict.pictures import robustness, saliency
 from pneumoscope.evaluation.verdict.sets import groups, label_sets
 from pneumoscope.evaluation.verdict.shift import shift
-from pneumoscope.evaluation.verdict.shortcuts import shortcuts, sources
+from pneumoscope.evaluation.verdict.shortcuts import shortcuts
+from pneumoscope.evaluation.verdict.size import sample_size
+from pneumoscope.evaluation.verdict.sources import sources
 
 ITEMS: Mapping[str, Callable[[Content, Content], Finding]] = {
     "discrimination": discrimination,

@@ -154,6 +154,12 @@ def three(value: float) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", _MINUS)
 
 
+def label_names(metrics: Content) -> tuple[str, ...]:
+    """The label set that the metrics are about, empty where they do not say."""
+    labels = metrics.get("labels")
+    return tuple(str(label) for label in labels) if isinstance(labels, list | tuple) else ()
+
+
 def amount(content: object, key: str) -> int:
     """The whole number at `key`, 0 where there is none."""
     return int(number(content, key) or 0)

@@ -1,21 +1,21 @@
-"""The verdict on what else could explain the figures: shortcuts and sources."""
+"""The verdict on shortcuts: whether the label can be had without the lungs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from pneumoscope.core.said import Said
 from pneumoscope.evaluation.verdict.parts import (
+    WORST_FIRST,
     Colour,
     Content,
     Estimate,
     Finding,
-    difference,
     estimate,
     graded,
     listed,
-    number,
     part,
     rows,
     said,
@@ -23,16 +23,12 @@ from pneumoscope.evaluation.verdict.parts import (
     unmeasured,
     worst,
 )
+from pneumoscope.evaluation.verdict.sources import source_confounding, unmeasured_confounding
 from pneumoscope.evaluation.verdict.thresholds import (
     BLIND_AUC,
     BLIND_AUC_FAR,
     CHANCE,
     LUNGS_ONLY_DROP,
-    ORACLE_EXCESS,
-    ORACLE_EXCESS_FAR,
-    SOURCE_LOSS,
-    SOURCE_TIE,
-    SOURCE_TOLD,
 )
 
 _BLIND = {
@@ -42,11 +38,6 @@ _BLIND = {
 }
 _TESTS = ("lungs_removed", "lungs_swapped", "metadata_only", "border_only", "lungs_only")
 _NAMES = {name: name.replace("_", " ") for name in _TESTS}
-_UNRECORDED = (
-    "The usual reason is source confounding: labels differ in what is not anatomy, as they do "
-    "when each was gathered at another place. Several sources are not recorded, so it cannot be "
-    "excluded."
-)
 _LUNG_TESTS = {"lungs_removed", "lungs_swapped"}
 
 
@@ -55,11 +46,12 @@ def shortcuts(metrics: Content, assessment: Content) -> Finding:
     del metrics
     table = {str(row.get("condition")): row for row in rows(assessment, "conditions")}
     if (swapped := table.get("lungs_swapped")) and (control := table.get("lungs_exchanged")):
-        table["lungs_swapped"] = {**swapped, "control": control.get("drop")}
+        drops = {f"control_{name}": control[name] for name in control if name.startswith("drop")}
+        table["lungs_swapped"] = {**swapped, **drops}
     found = {
         name: finding
         for name in _TESTS
-        if (finding := _CHECKS[name](name, table.get(name, {}))) is not None
+        if (finding := _worst_label(name, table.get(name, {}))) is not None
     }
     missing = [_NAMES[name] for name in _TESTS if name in _LUNG_TESTS and name not in found]
     remedy = "Give lung masks or let the lung segmenter draw them, and evaluate with the audit on."
@@ -93,207 +85,157 @@ def _with_reason(found: dict[str, Finding], chosen: Finding, assessment: Content
     if reason:
         sentences.append(f"The likely reason is source confounding: {reason}.")
         told += confounded
-    elif chosen.colour == "red" and not part(assessment, "sources"):
-        sentences.append(_UNRECORDED)
-        told.append(said("shortcuts.unrecorded"))
+    elif chosen.colour == "red" and (open_question := unmeasured_confounding(assessment)):
+        sentences.append(open_question[0])
+        told.append(open_question[1])
     return replace(chosen, sentence=" ".join(sentences), said=tuple(told))
 
 
-def _blind(name: str, row: Content) -> Finding | None:
+@dataclass(frozen=True)
+class _Seen:
+    """What was measured under one condition, of one label or on the mean of all.
+
+    Attributes:
+        name: of the condition.
+        row: the condition's entry.
+        label: which; None for the mean.
+        labels: how many there are to choose from.
+    """
+
+    name: str
+    row: Content
+    label: str | None
+    labels: int
+
+    def area(self, key: str) -> Estimate | None:
+        """The entry at `key`; a label's ends are those that hold for all labels at once."""
+        if self.label is None:
+            return estimate(self.row.get(key))
+        entry = part(self.row, f"{key}:{self.label}")
+        ends = {"low": entry.get("joint_low"), "high": entry.get("joint_high")}
+        return estimate({**entry, **ends})
+
+    @property
+    def whose(self) -> str:
+        """Which label it is about, in a sentence."""
+        if self.label is None:
+            return ""
+        return (
+            f" for {self.label}, which stands out most of {self.labels} labels (intervals hold for "
+            "all of them at once),"
+        )
+
+    def value(self, area: Estimate) -> str:
+        """What was measured, short."""
+        of_label = "" if self.label is None else f" of {self.label}"
+        return f"AUC {area}{of_label}, {_NAMES[self.name]}"
+
+    def said(self, *sentences: Said) -> tuple[Said, ...]:
+        """The sentences' keys, with the label after the first."""
+        if self.label is None:
+            return sentences
+        of_label = said("shortcuts.of_label", label=self.label, labels=self.labels)
+        return (sentences[0], of_label, *sentences[1:])
+
+
+_Graded: TypeAlias = tuple[float, Finding]
+"""How bad it is, to choose among findings of one colour, and the finding."""
+
+
+def _worst_label(name: str, row: Content) -> Finding | None:
+    """The finding on the label that stands out most, or on the mean where that is worse.
+
+    Of two labels both have the same area, which is also the mean.
+    """
+    labels = [key.removeprefix("auc:") for key in row if key.startswith("auc:")]
+    known = [label for label in labels if estimate(row.get(f"auc:{label}"))]
+    several = known if len(labels) > 2 else []
+    ranked = []
+    for label in (*several, None):
+        if (found := _CHECKS[name](_Seen(name, row, label, len(several)))) is not None:
+            bad, finding = found
+            ranked.append((WORST_FIRST.index(finding.colour), label is None, -bad, finding))
+    return min(ranked, key=lambda one: one[:3])[3] if ranked else None
+
+
+def _blind(seen: _Seen) -> _Graded | None:
     """A model or an image without lungs should be near chance."""
-    area, full = estimate(row.get("auc")), estimate(row.get("full_auc"))
+    area, full = seen.area("auc"), seen.area("full_auc")
     if area is None:
         return None
     # A ranking that is wrong way round knows as much of the label as the same one turned.
-    colour = graded(max(area.low, 1 - area.high), green=BLIND_AUC, red=BLIND_AUC_FAR)
+    known = max(area.low, 1 - area.high)
+    colour = graded(known, green=BLIND_AUC, red=BLIND_AUC_FAR)
     ending = {
         "red": "far from chance: much of the result can be had without the lungs",
         "amber": "surely off chance: something besides the lungs tells the label",
         "green": "not surely more than outlines and noise explain",
     }[colour]
     beside = f" (whole image: {three(full.value)})" if full else ""
-    told = [said(f"shortcuts.{name}", auc=area, chance=CHANCE)]
+    told = [said(f"shortcuts.{seen.name}", auc=area, chance=CHANCE)]
     if full:
         told.append(said("shortcuts.whole", auc=full.value))
-    return Finding(
+    reaches = f"{_BLIND[seen.name]} reaches an AUC of {area}{seen.whose}"
+    return known, Finding(
         colour,
-        f"AUC {area}, {_NAMES[name]}",
+        seen.value(area),
         f"lower end: green up to {BLIND_AUC:.2f}, red above {BLIND_AUC_FAR:.2f}",
-        f"{_BLIND[name]} reaches an AUC of {area} where chance is {CHANCE}{beside}, {ending}.",
-        (*told, said(f"shortcuts.blind_{colour}")),
+        f"{reaches} where chance is {CHANCE}{beside}, {ending}.",
+        seen.said(*told, said(f"shortcuts.blind_{colour}")),
         said("limit.blind", green=BLIND_AUC, red=BLIND_AUC_FAR),
     )
 
 
-def _swapped(name: str, row: Content) -> Finding | None:
+def _swapped(seen: _Seen) -> _Graded | None:
     """Lungs put among other surroundings should keep their answer."""
-    lungs, around = estimate(row.get("auc")), estimate(row.get("surroundings_auc"))
+    lungs, around = seen.area("auc"), seen.area("surroundings_auc")
     if lungs is None or around is None:
         return None
     told = (
-        f"With lungs and surroundings of different labels in one image, the AUC for the lungs' "
-        f"label is {lungs} and for the surroundings' {around}"
+        f"With lungs and surroundings of different labels in one image, the AUC{seen.whose} for "
+        f"the lungs' label is {lungs} and for the surroundings' {around}"
     )
     also = [said("shortcuts.lungs_swapped", lungs=lungs, around=around)]
-    if (cost := estimate(row.get("control"))) is not None:
+    if (cost := seen.area("control_drop")) is not None:
         told += f" (lungs of another image of the same label cost {cost}, so much is the cut's)"
         also.append(said("shortcuts.control", cost=cost))
     colour: Colour = "amber"
-    ending = "both decide"
+    ending = "neither surely decides alone"
     if around.low > lungs.high:
         colour, ending = "red", "the answer follows what is not lung"
     elif lungs.low > around.high:
         colour, ending = "green", "the answer follows the lungs"
-    return Finding(
+    return around.low - lungs.high, Finding(
         colour,
-        f"AUC {lungs}, {_NAMES[name]}",
+        seen.value(lungs),
         "green if the lungs surely decide, red if the surroundings surely do",
         f"{told}: {ending}.",
-        (*also, said(f"shortcuts.swapped_{colour}")),
+        seen.said(*also, said(f"shortcuts.swapped_{colour}")),
         said("limit.swapped"),
     )
 
 
-def _lungs_only(name: str, row: Content) -> Finding | None:
+def _lungs_only(seen: _Seen) -> _Graded | None:
     """The lungs alone should be enough, nearly; never red, as black surroundings are new."""
-    area, drop = estimate(row.get("auc")), estimate(row.get("drop"))
+    area, drop = seen.area("auc"), seen.area("drop")
     if area is None or drop is None:
         return None
     lost = drop.low > LUNGS_ONLY_DROP
     ending = "so the surroundings were used" if lost else "so the lungs are nearly enough"
     colour: Colour = "amber" if lost else "green"
-    return Finding(
+    told = said("shortcuts.lungs_only", auc=area, drop=drop)
+    return drop.low, Finding(
         colour,
-        f"AUC {area}, {_NAMES[name]}",
+        seen.value(area),
         f"lower end of the loss: green up to {LUNGS_ONLY_DROP:.2f}",
-        f"With the lungs alone the AUC is {area}, a loss of {drop}, {ending}.",
-        (said("shortcuts.lungs_only", auc=area, drop=drop), said(f"shortcuts.lungs_only_{colour}")),
+        f"With the lungs alone the AUC{seen.whose} is {area}, a loss of {drop}, {ending}.",
+        seen.said(told, said(f"shortcuts.lungs_only_{colour}")),
         said("limit.lungs_only", green=LUNGS_ONLY_DROP),
     )
 
 
-_CHECKS: dict[str, Callable[[str, Content], Finding | None]] = {
+_CHECKS: dict[str, Callable[[_Seen], _Graded | None]] = {
     **dict.fromkeys(_BLIND, _blind),
     "lungs_swapped": _swapped,
     "lungs_only": _lungs_only,
 }
-
-
-def source_confounding(assessment: Content) -> tuple[str, list[Said]]:
-    """How sources and labels are tied, in words; empty where they are not, or it is not known."""
-    section = part(assessment, "sources")
-    excess, tie = _oracle_excess(section), number(section, "tie")
-    if (excess is None or excess.low <= ORACLE_EXCESS) and (tie is None or tie < SOURCE_TIE):
-        return "", []
-    strength = "" if tie is None else f" (Cramér's V {three(tie)})"
-    reasons = [f"sources and labels are tied{strength}"]
-    told = [said("shortcuts.confounding", tie=tie)]
-    accuracy, share = _oracle_numbers(section)
-    if accuracy and share is not None:
-        reasons.append(
-            f"the source alone names the label of {accuracy} of the images, against {three(share)} "
-            "for the most frequent label"
-        )
-        told.append(said("shortcuts.source_names", accuracy=accuracy, share=share))
-    return ", and ".join(reasons), told
-
-
-def _oracle_numbers(section: Content) -> tuple[Estimate | None, float | None]:
-    """Accuracy of naming the label from the source alone, and of the most frequent label."""
-    oracle = part(section, "oracle")
-    return estimate(oracle.get("accuracy")), number(oracle, "share_of_most_frequent_label")
-
-
-def _oracle_excess(section: Content) -> Estimate | None:
-    """What the source alone adds to naming the most frequent label."""
-    accuracy, share = _oracle_numbers(section)
-    if accuracy is None or share is None:
-        return None
-    return Estimate(accuracy.value - share, accuracy.low - share, accuracy.high - share)
-
-
-def sources(metrics: Content, assessment: Content) -> Finding:
-    """Whether the source tells the label, and whether the model carries to a source left out."""
-    del metrics
-    section = part(assessment, "sources")
-    checks = (_oracle(section), *map(_left_out, rows(section, "left_out")), _told(section))
-    found = [finding for finding in checks if finding is not None]
-    if not found:
-        return unmeasured(
-            "the images are of one source, or their sources are not recorded",
-            "Record a source per image, and gather every label from several.",
-            said("unmeasured.sources"),
-        )
-    return worst(found)
-
-
-def _oracle(section: Content) -> Finding | None:
-    excess = _oracle_excess(section)
-    if excess is None:
-        return None
-    colour = graded(excess.low, green=ORACLE_EXCESS, red=ORACLE_EXCESS_FAR)
-    accuracy, tie = _oracle_numbers(section)[0], number(section, "tie")
-    told = said("sources.oracle", accuracy=accuracy, excess=excess.value, tie=tie)
-    if colour == "green" and tie is not None and tie >= SOURCE_TIE:
-        colour = "amber"
-    ending = {
-        "red": "label and source cannot be told apart, and neither can what the network learned",
-        "amber": "part of the result may be the source",
-        "green": "sources say little about labels",
-    }[colour]
-    beside = "" if tie is None else f"; Cramér's V {three(tie)}"
-    return Finding(
-        colour,
-        f"{three(excess.value)} above the most frequent label",
-        f"lower end: green up to {ORACLE_EXCESS:.2f} with a Cramér's V below {SOURCE_TIE:.2f}, red "
-        f"above {ORACLE_EXCESS_FAR:.2f}",
-        f"Naming the label from the source alone is right with a frequency of {accuracy}, "
-        f"{three(excess.value)} more than the most frequent label alone{beside}: {ending}.",
-        (told, said(f"sources.oracle_{colour}")),
-        said("limit.oracle", green=ORACLE_EXCESS, red=ORACLE_EXCESS_FAR, tie=SOURCE_TIE),
-    )
-
-
-def _left_out(row: Content) -> Finding | None:
-    outside, inside = estimate(row.get("auc")), estimate(row.get("inside_auc"))
-    if outside is None or inside is None:
-        return None
-    loss = difference(inside, outside)
-    colour = graded(loss.low, green=0.0, red=SOURCE_LOSS)
-    ending = {
-        "red": "what is learned elsewhere does not carry there",
-        "amber": "some of what is learned elsewhere does not carry there",
-        "green": "no loss is sure",
-    }[colour]
-    source = str(row.get("source"))
-    return Finding(
-        colour,
-        f"{three(loss.value)} AUC lost on {source} left out",
-        f"lower end of the loss: green up to 0, red above {SOURCE_LOSS:.2f}",
-        f"Learned from all other sources, embeddings tell the label at {source} with an AUC of "
-        f"{outside}, and learned from {source} itself with {inside}: {ending}.",
-        (
-            said("sources.left_out", source=source, outside=outside, inside=inside),
-            said(f"sources.left_out_{colour}"),
-        ),
-        said("limit.left_out", red=SOURCE_LOSS),
-    )
-
-
-def _told(section: Content) -> Finding | None:
-    told = estimate(section.get("told"))
-    if told is None:
-        return None
-    known = told.low > SOURCE_TOLD
-    ending = "a way in for shortcuts where sources and labels are tied" if known else "not plainly"
-    return Finding(
-        "amber" if known and (number(section, "tie") or 0) >= SOURCE_TIE else "green",
-        f"AUC {told} for the source",
-        f"lower end: green up to {SOURCE_TOLD:.2f}, or with a Cramér's V below {SOURCE_TIE:.2f}",
-        f"Embeddings tell the source with an AUC of {told}, {ending}.",
-        (
-            said("sources.told", auc=told),
-            said("sources.told_plainly" if known else "sources.not_plainly"),
-        ),
-        said("limit.told", green=SOURCE_TOLD, tie=SOURCE_TIE),
-    )

@@ -66,7 +66,8 @@ LUNGS_ONLY_DROP: Final = 0.10
 the lungs alone. The blackened surroundings are new to the network too, so this alone is amber."""
 
 ORACLE_EXCESS: Final = 0.05
-"""Accuracy that the source alone adds to always naming the most frequent label."""
+"""Accuracy that the source alone adds to always naming the most frequent label, each patient told
+from the source's others."""
 
 ORACLE_EXCESS_FAR: Final = 0.20
 """From here the source explains much of the label: the confounding that Zech et al. 2018 and
@@ -115,6 +116,10 @@ LABEL_IMAGES: Final = 100
 
 LABEL_IMAGES_FEWEST: Final = 30
 """Below here one more error moves a rate by three points and more."""
+
+UNKNOWN_PATIENTS: Final = 0.10
+"""Share of images of unknown patients from which the sample size is not called good: each of them
+counts as a patient, and several of one patient would make intervals too narrow. A convention."""
 
 AUC_WIDTH: Final = 0.10
 """Width of the interval of the AUC up to which models of practical difference can be told apart

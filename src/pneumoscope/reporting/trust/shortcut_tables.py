@@ -42,6 +42,30 @@ def condition_table(assessment: Assessment) -> Table | None:
     )
 
 
+def condition_label_table(assessment: Assessment) -> Table | None:
+    """The same for each label against the rest, of which the mean says nothing."""
+    found = listed(assessment, "conditions")
+    keys = dict.fromkeys(key for row in found for key in row if key.startswith("auc:"))
+    labels = [key.removeprefix("auc:") for key in keys]
+    if len(labels) < 3:
+        return None
+    rows = []
+    for row in found:
+        name = _named(row)[0]
+        parts = (("auc", name, ""), ("surroundings_auc", name, "by the label of the surroundings"))
+        rows += [
+            Row(head, tuple(entry_cell(row.get(f"{key}:{label}")) for label in labels), small)
+            for key, head, small in parts
+            if any(f"{key}:{label}" in row for label in labels)
+        ]
+    return Table(
+        name="condition-labels",
+        caption="AUC of each label against the rest when part of the image is taken away",
+        columns=("Seen", *labels),
+        rows=tuple(rows),
+    )
+
+
 def corruption_table(assessment: Assessment) -> Table | None:
     """AUC lost to each kind of damage, a column per severity."""
     found = listed(assessment, "corruptions")
@@ -126,9 +150,14 @@ def saliency_table(assessment: Assessment) -> Table | None:
     )
 
 
-def _condition_row(row: Mapping[str, Any]) -> Row:
+def _named(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A condition's name, and what it is."""
     key = str(row.get("condition"))
-    name, gloss = CONDITIONS.get(key, (key.replace("_", " ").capitalize(), ""))
+    return CONDITIONS.get(key, (key.replace("_", " ").capitalize(), ""))
+
+
+def _condition_row(row: Mapping[str, Any]) -> Row:
+    name, gloss = _named(row)
     around = row.get("surroundings_auc")
     return Row(
         name,

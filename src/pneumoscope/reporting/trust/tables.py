@@ -8,10 +8,10 @@ from typing import Any
 
 from pneumoscope.reporting.trust.sections import Assessment, listed, section
 from pneumoscope.reporting.words import (
-    count,
     format_interval,
     format_number,
     group_digits,
+    most_patients,
     name_metric,
     number,
 )
@@ -85,8 +85,8 @@ def rate_cell(rate: object) -> Cell:
 
 def count_cell(content: Mapping[str, Any]) -> Cell:
     """Images, and beneath them patients where they are known."""
-    images, patients = content.get("n_images"), content.get("n_patients")
-    small = count(patients, "patient") if isinstance(patients, int) else ""
+    images = content.get("n_images")
+    small = most_patients(images, content.get("n_patients"), content.get("n_unknown_patients"))
     return Cell(group_digits(images) if isinstance(images, int) else "", small)
 
 

@@ -84,6 +84,7 @@ def make_leaderboard(
         "split": "test",
         "n_images": tested.n_images if tested else None,
         "n_patients": tested.n_patients if tested else None,
+        "n_unknown_patients": tested.n_unknown_patients if tested else None,
         "metric": BY,
         "seeds": list(protocol.seeds),
         "resamples": _resamples(protocol, len(found)),

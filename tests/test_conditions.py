@@ -121,6 +121,17 @@ def test_the_same_answers_drop_by_nothing() -> None:
         assert entry["drop"] == {"value": 0.0, "low": 0.0, "high": 0.0, "unit": "area"}
 
 
+def test_perfect_answers_leave_room_for_a_drop() -> None:
+    perfect = answers(50.0)
+    entries, _ = summary(perfect, condition("lungs_only", answers(60.0, seed=1)))
+    entry = entries["lungs_only"]
+    patients = 32  # of each label at least: pairs of images share a patient, four have none known
+    assert entry["auc"]["value"] == entry["auc"]["high"] == 1.0
+    assert 1 - 5 / patients < entry["auc"]["low"] < 1
+    assert entry["drop"]["low"] == -entry["drop"]["high"] < -0.05
+    assert entry["balanced_accuracy"]["low"] < 0.97
+
+
 def test_pairing_makes_the_interval_of_a_drop_narrower() -> None:
     entry = summary(
         FULL, condition("near", answers(1.9)), condition("lungs_only", answers(1.9, seed=5))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.evaluation.intervals import Interval
 from pneumoscope.evaluation.metrics import compute
+from pneumoscope.evaluation.no_width import NO_WIDTH, Bounds, bounds_without_width
 from pneumoscope.evaluation.predictions import Predictions, read_table
 from pneumoscope.evaluation.resampling import percentile_bounds, resampled_metrics
 from pneumoscope.evaluation.subgroups import select_images
@@ -59,19 +61,44 @@ class _Changed:
 
 @dataclass(frozen=True)
 class _Figures:
-    """Metrics of one set of answers and their resamples, `[resample]`."""
+    """Metrics of one set of answers and their resamples, `[resample]`.
+
+    `unmoved` gives a metric's bounds at a confidence level where no resample moves it.
+    """
 
     values: dict[str, float]
     drawn: dict[str, NDArray[np.float64]]
+    unmoved: Callable[[str, float], Bounds]
+
+    def interval(self, name: str, level: float) -> Interval:
+        value = self.values[name]
+        if math.isnan(value):
+            return Interval(math.nan, math.nan, math.nan)
+        found = percentile_bounds(self.drawn[name], np.array(value), confidence_level=level)
+        low, high = (float(end) for end in found)
+        return Interval(
+            value, *((low, high) if high - low > NO_WIDTH else self.unmoved(name, level))
+        )
 
     def entry(self, name: str, level: float) -> MetricEntry:
-        return _entry(self.values[name], self.drawn[name], level, _unit(name))
+        return metric_entry(self.interval(name, level), _unit(name))
 
     def less(self, other: _Figures) -> _Figures:
         """The differences of both, draw by draw."""
+
+        def unmoved(name: str, level: float) -> Bounds:
+            value = self.values[name] - other.values[name]
+            if np.ptp(self.drawn[name]) > NO_WIDTH:
+                # Both move, and together: the same answers, which differ by nothing.
+                return value, value
+            # Both ends at once, so that each may miss half as often.
+            own, its = (one.interval(name, (1 + level) / 2) for one in (self, other))
+            return own.low - its.high, own.high - its.low
+
         return _Figures(
             {name: value - other.values[name] for name, value in self.values.items()},
             {name: drawn - other.drawn[name] for name, drawn in self.drawn.items()},
+            unmoved,
         )
 
     def by_label(self, key: str, level: float) -> dict[str, LabelEntry]:
@@ -224,22 +251,23 @@ def _entries(
 
 def _figures(model: Predictions, drawn: dict[str, NDArray[np.float64]]) -> _Figures:
     points = compute(model, np.ones((1, model.n_images)))
+    values = {name: float(points[name][0]) for name in drawn}
     alone = model.n_patients < 2
+
+    def unmoved(name: str, level: float) -> Bounds:
+        if alone:
+            return math.nan, math.nan
+        return bounds_without_width(name, values, model, confidence_level=level)
+
     return _Figures(
-        values={name: float(points[name][0]) for name in drawn},
+        values=values,
         drawn={name: np.full_like(own, np.nan) if alone else own for name, own in drawn.items()},
+        unmoved=unmoved,
     )
 
 
 def _unit(name: str) -> str:
     return "fraction" if name == "balanced_accuracy" else "area"
-
-
-def _entry(value: float, drawn: NDArray[np.float64], level: float, unit: str) -> MetricEntry:
-    if math.isnan(value):
-        return metric_entry(Interval(math.nan, math.nan, math.nan), unit)
-    low, high = percentile_bounds(drawn, np.array(value), confidence_level=level)
-    return metric_entry(Interval(value, float(low), float(high)), unit)
 
 
 def _numbered(clusters: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,7 +14,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test format screenshots bench bench-keras recipe champion records results docs constraints clean
+# Compiled modules are kept: three test processes and all that they start would compile each again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help install demo test types suite format screenshots bench bench-keras recipe champion records results docs constraints clean
 
 help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
@@ -46,8 +49,14 @@ demo: install
 test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory --jobs 2 types suite
+
+# Types are checked while tests wait for servers and processes.
+types:
+	$(BIN)/mypy
+
+suite:
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 format: install

@@ -82,7 +82,7 @@ def test_predict_writes_tables(
 ) -> None:
     image = sorted((phantoms / "NORMAL").iterdir())[0]
     (tmp_path / "bad.png").write_bytes(b"x")
-    done = run("predict", trained.bundle, image, tmp_path / "bad.png", "--output", tmp_path / name)
+    done = here("predict", trained.bundle, image, tmp_path / "bad.png", "--output", tmp_path / name)
     assert done.returncode == 0, done.stderr
     read = pl.read_csv if name.endswith("csv") else pl.read_parquet
     table = read(tmp_path / name)

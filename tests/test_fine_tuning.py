@@ -17,7 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from pneumoscope.cli.main import app
 from pneumoscope.core.errors import InputError, RecipeError, StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, dump_recipe, override
@@ -31,6 +33,7 @@ from pneumoscope.models.stages import stage_parameters, stages
 from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World
 from pneumoscope.training.trainer import Trained, train_classifier
+from pneumoscope.workflows.training import train
 from pneumoscope.workflows.unfinished import find_unfinished, unfinished
 
 LABELS = ("NORMAL", "PNEUMONIA")
@@ -232,35 +235,33 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
-def finished(command: list[str]) -> None:
-    done = subprocess.run(command, env=environment(), capture_output=True, check=False, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
 def weights(run: Path) -> dict[str, Tensor]:
     return load_file(run / "bundle" / "model.safetensors")
 
 
 @pytest.fixture(scope="module")
-def unbroken(given: Given, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("unbroken")
-    recipe = override(given.recipe, {"phases.0.epochs": 3})
-    finished([sys.executable, "-m", "pneumoscope", *arguments(folder, recipe, "run")])
-    return folder / "run"
+def longer(given: Given) -> Recipe:
+    return override(given.recipe, {"phases.0.epochs": 3, "model.backbone": "cnn4"})
+
+
+@pytest.fixture(scope="module")
+def unbroken(longer: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(longer, output=tmp_path_factory.mktemp("unbroken") / "run").output
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(
-    given: Given, unbroken: Path, tmp_path: Path
+    longer: Recipe, unbroken: Path, tmp_path: Path
 ) -> None:
-    recipe = override(given.recipe, {"phases.0.epochs": 3})
-    command = [sys.executable, "-m", "pneumoscope", *arguments(tmp_path, recipe, "run"), "--resume"]
+    words = [*arguments(tmp_path, longer, "run"), "--resume"]
+    command = [sys.executable, "-m", "pneumoscope", *words]
     progress = tmp_path / ".run.unfinished" / "phase-0.safetensors"
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, env=environment(), stdout=quiet, stderr=quiet) as process:
         _wait_for_one(progress)
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "run").exists()
-    finished(command)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
     one, other = weights(unbroken), weights(tmp_path / "run")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert (unbroken / "metrics.json").read_bytes() == (tmp_path / "run/metrics.json").read_bytes()
@@ -274,12 +275,15 @@ def _wait_for_one(file: Path) -> None:
         time.sleep(0.02)
 
 
-def test_two_processes_train_what_one_trains(given: Given, unbroken: Path, tmp_path: Path) -> None:
-    recipe = override(given.recipe, {"phases.0.epochs": 3})
-    finished([
+def test_two_processes_train_what_one_trains(
+    longer: Recipe, unbroken: Path, tmp_path: Path
+) -> None:
+    command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29617",
-        "-m", "pneumoscope", *arguments(tmp_path, recipe, "run"),
-    ])  # fmt: skip
+        "-m", "pneumoscope", *arguments(tmp_path, longer, "run"),
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment(), capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     one, other = (pl.read_csv(run / "history.csv") for run in (unbroken, tmp_path / "run"))
     for column in ("train_loss", "validation_loss", "validation_auc"):
         np.testing.assert_allclose(one[column], other[column], rtol=1e-3, atol=1e-3)

@@ -64,8 +64,10 @@ def test_every_family_answers_in_every_runtime(name: str, width: float | None, s
     built = build_classifier(recipe, LABELS, size=size, seed=1).classifier
     classifier = opposed(built, pixels)
     shapes = {key: value.shape for key, value in classifier.state_dict().items()}
+    in_place = [getattr(part, "inplace", None) for part in classifier.modules()]
     content = export_onnx(classifier, size=size)
     assert {key: value.shape for key, value in classifier.state_dict().items()} == shapes
+    assert [getattr(part, "inplace", None) for part in classifier.modules()] == in_place
     check_graph(content, size=size, labels=len(LABELS))
     with evaluating(classifier):
         answers = SaliencyClassifier(classifier)(pixels)

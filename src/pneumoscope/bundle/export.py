@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pneumoscope.bundle.archive import CARD, ONNX, REFERENCE, WEIGHTS, Bundle, make_bundle
 from pneumoscope.bundle.graph import OUTPUTS
@@ -53,7 +56,12 @@ def export_onnx(
     network = SaliencyClassifier(_fitted(classifier, size), views).eval()
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=4096)
-    with warnings.catch_warnings(), evaluating(network), torch.inference_mode(mode=False):
+    with (
+        warnings.catch_warnings(),
+        evaluating(network),
+        _out_of_place(network),
+        torch.inference_mode(mode=False),
+    ):
         # The exporter warns of its own internals (deprecations), which nobody here can act on.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -75,6 +83,23 @@ def export_onnx(
         path = Path(folder) / ONNX
         program.save(path, external_data=False)
         return _bare(path.read_bytes())
+
+
+@contextmanager
+def _out_of_place(network: nn.Module) -> Iterator[None]:
+    """Activations give a new tensor inside.
+
+    The graph is the same; torch takes up to half of the export's time to write each in-place one
+    as comparisons of symbolic shapes, and forgets them again.
+    """
+    changed: list[Any] = [part for part in network.modules() if getattr(part, "inplace", False)]
+    for part in changed:
+        part.inplace = False
+    try:
+        yield
+    finally:
+        for part in changed:
+            part.inplace = True
 
 
 def _fold_constants(model: Any) -> None:

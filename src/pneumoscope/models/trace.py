@@ -94,13 +94,19 @@ def stem_of(network: nn.Module) -> nn.Conv2d | None:
     Convolutions that compute their filters from their weights (weight standardisation) are not
     plain: summed weights are not summed filters there.
     """
-    from timm.layers import Conv2dSame
-
     name = stem_name(network)
     stem = None if name is None else network.get_submodule(name)
-    if not isinstance(stem, nn.Conv2d) or type(stem) not in (nn.Conv2d, Conv2dSame):
+    if not isinstance(stem, nn.Conv2d) or not _is_plain(stem):
         return None
     return stem if stem.groups == 1 and stem.in_channels in (1, 3) else None
+
+
+def _is_plain(stem: nn.Conv2d) -> bool:
+    if type(stem) is nn.Conv2d:
+        return True
+    from timm.layers import Conv2dSame
+
+    return type(stem) is Conv2dSame
 
 
 def input_channels(network: nn.Module) -> int:

@@ -119,6 +119,8 @@ def resolve(name: str, width: float | None = None) -> str:
     >>> resolve("EfficientNet-Lite0"), resolve("mobilenetv2", 0.35)
     ('tf_efficientnet_lite0', 'mobilenetv2_035')
     """
+    if width is None and (small := scratch_name(name)):
+        return small  # without timm, which takes seconds to import
     import timm
 
     listed = timm.list_models()
@@ -127,8 +129,8 @@ def resolve(name: str, width: float | None = None) -> str:
         return _in_width(known or name, width)
     if name in listed:
         return name
-    if found := scratch_name(name) or (NAMES[known] if known else None):
-        return found
+    if known:
+        return NAMES[known]
     tagged = timm.list_pretrained(f"{name.partition('.')[0]}.*") if "." in name else []
     if name in tagged:
         return name

@@ -8,18 +8,22 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import pneumoscope as ps
+from pack_champion import pack
 from pneumoscope.app import launch
 from pneumoscope.app.settings import Settings
 from pneumoscope.bundle import champion as module
-from pneumoscope.bundle.archive import seal_of
+from pneumoscope.bundle.archive import CARD, open_bundle, seal_of
 from pneumoscope.bundle.champion import packaged_champion
 from pneumoscope.cli.main import app
 from pneumoscope.core.errors import BundleError, InputError, WeightsError
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.workflows.bundles import bundle_at, split_arguments
 from pneumoscope.workflows.results import TrainResult
+from records import RECORDS
 
 
 def ship(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
@@ -53,6 +57,35 @@ def test_what_ships_is_what_is_pinned_or_its_absence_is_said() -> None:
             ps.load_bundle()
         return
     assert ps.load_bundle().predict(b"").decision == "unreadable"
+
+
+def test_the_card_that_ships_says_the_figures_on_record_and_whom_to_cite() -> None:
+    card = open_bundle(packaged_champion()).files[CARD].decode()
+    front = yaml.safe_load(card.split("---")[1])
+    told = {one["type"]: one["value"] for one in front["model-index"][0]["results"][0]["metrics"]}
+    record = json.loads((RECORDS / "champion.json").read_text())
+    metrics = record["steps"]["champion"]["result"]["metrics"]
+    assert told["roc_auc"] == pytest.approx(metrics["auc"]["value"], abs=1e-4)
+    assert told["accuracy"] == pytest.approx(metrics["accuracy"]["value"], abs=1e-4)
+    assert "CC BY 4.0" in card
+    assert "Kermany et al., Cell 172:1122" in card
+    assert "stretched to a square" in card
+
+
+def test_a_bundle_is_packed_to_the_same_bytes_and_a_large_one_is_refused(
+    plainest_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ps.train(plainest_recipe, output=tmp_path / "run")
+    places = tmp_path / "one.zip", tmp_path / "two.zip"
+    for place in places:
+        pack(run.bundle, place)
+    assert places[0].read_bytes() == places[1].read_bytes()
+    assert seal_of(places[0]) == seal_of(run.bundle)
+    assert open_bundle(places[0]).model_id == open_bundle(run.bundle).model_id
+    monkeypatch.setattr("pack_champion.LIMIT", 1000)
+    with pytest.raises(InputError, match=r"at most 1000\. Train a smaller backbone"):
+        pack(run.bundle, places[0])
+    assert places[0].read_bytes() == places[1].read_bytes(), "what was there stays"
 
 
 def test_it_is_meant_by_its_name_alone(

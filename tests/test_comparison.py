@@ -295,7 +295,8 @@ def test_mcnemar_keeps_its_level_with_patients() -> None:
 
 def test_shared_draws_are_those_of_the_intervals() -> None:
     model = two_models(200, 3, per_patient=3)["A"]
-    names = list(metric_units(model.labels))
+    # The calibration error's interval is made otherwise: see `calibration_error_bounds`.
+    names = [name for name in metric_units(model.labels) if name != "ece"]
     expected = bootstrap_intervals(model, resamples=300, seed=5)
     draws = resampled_metrics([model], names, resamples=300, seed=5)[0]
     for name in names:

@@ -9,16 +9,18 @@ trainings, on other patients.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.core.errors import PredictionsError
 from pneumoscope.evaluation.comparison import LOWER_IS_BETTER
-from pneumoscope.evaluation.intervals import Interval
+from pneumoscope.evaluation.intervals import Interval, bootstrap_intervals
 from pneumoscope.evaluation.metrics import compute, metric_units
+from pneumoscope.evaluation.no_width import NO_WIDTH
 from pneumoscope.evaluation.paired import (
     Difference,
     check_same_images,
@@ -103,14 +105,28 @@ def rank(
     order = sorted(candidates, key=lambda name: _merit(by, found[name][by].value), reverse=True)
     groups = _groups(order, found, by, confidence_level)
     best = order[0]
-    single = next(iter(candidates.values()))[0].n_patients < 2
     gaps = {name: _gap(found[name][by], found[best][by], confidence_level) for name in order[1:]}
     adjusted = dict(zip(gaps, holm([gap.p_value for gap in gaps.values()]), strict=True))
+
+    def alone(name: str, metric: str) -> list[Interval]:
+        return [
+            bootstrap_intervals(
+                one, metrics=[metric], resamples=resamples, confidence_level=confidence_level,
+                seed=seed,
+            )[metric]
+            for one in candidates[name]
+        ]  # fmt: skip
+
     return [
         Standing(
             name,
             {
-                metric: _seed_mean(found[name][metric], confidence_level, single=single)
+                metric: _seed_mean(
+                    found[name][metric],
+                    confidence_level,
+                    partial(alone, name, metric),
+                    drawn=metric != "ece",
+                )
                 for metric in metrics
             },
             gaps.get(name),
@@ -202,11 +218,26 @@ def _means(
     return found
 
 
-def _seed_mean(means: _Means, level: float, *, single: bool) -> SeedMean:
-    draws = np.full_like(means.draws, np.nan) if single else means.draws
-    low, high = percentile_bounds(draws, np.array(means.value), confidence_level=level)
+def _seed_mean(
+    means: _Means, level: float, alone: Callable[[], list[Interval]], *, drawn: bool
+) -> SeedMean:
+    """The mean over seeds; its interval is of the draws, where these say how sure it is.
+
+    Of a calibration error and of what no draw moves they do not: the ends are then the means of
+    those that the seeds have alone. An error common to all seeds is no smaller in their mean.
+    """
+    low, high = (
+        float(end)
+        for end in percentile_bounds(means.draws, np.array(means.value), confidence_level=level)
+    )
+    if not drawn or high - low < NO_WIDTH or math.isnan(low):
+        own = alone()
+        low, high = (
+            float(np.mean([one.low for one in own])),
+            float(np.mean([one.high for one in own])),
+        )
     spread = float(np.std(means.values, ddof=1)) if len(means.values) > 1 else math.nan
-    return SeedMean(Interval(means.value, float(low), float(high)), means.values, spread)
+    return SeedMean(Interval(means.value, low, high), means.values, spread)
 
 
 def _gap(one: _Means, other: _Means, level: float) -> Difference:

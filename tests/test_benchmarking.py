@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,9 @@ def test_runs_differ_in_the_seed_alone(base: Recipe, tmp_path: Path) -> None:
     (one,) = choose_candidates(["cnn3"], base, random_weights=False, quick=False, reporter=Silent())
     first, second = (run.recipe for run in protocol.runs(one))
     assert override(second, {"seed": 0, "name": first.name}) == first
+    protocol = replace(protocol, base=override(base, {"evaluate.audit.enabled": True}))
+    asked = [run.recipe.evaluate.audit.enabled for run in protocol.runs(one)]
+    assert asked == [True, False], "seeds share what a network looks at"
     assert Views(first).facts(1) == Views(second).facts(1)
 
 

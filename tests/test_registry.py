@@ -34,7 +34,10 @@ from pneumoscope.workflows.results import TrainResult
 
 mlflow = pytest.importorskip("mlflow")
 
-GREEN = [{"item": "calibration", "colour": "green", "value": 0, "threshold": 1, "sentence": "ok."}]
+GREEN = [
+    {"item": "calibration", "colour": "green", "value": 0, "threshold": 1, "sentence": "ok."},
+    {"item": "sources", "colour": "grey", "value": 0, "threshold": 0, "sentence": "Not judged."},
+]
 RED = [
     {"item": "shortcut", "colour": "red", "value": 1, "threshold": 0, "sentence": "Size tells it."}
 ]
@@ -144,7 +147,7 @@ def test_who_when_and_why_are_in_the_registry(shelf: Shelf) -> None:
     (entry,) = [one for one in promotions(local_store(shelf.folder), "chest") if one.version == 1]
     assert entry.who == "Ada"
     assert entry.when.startswith("20")
-    assert entry.why == "no red among 1 verdicts; there was no champion"
+    assert entry.why == "no red among 2 verdicts; not judged: sources; there was no champion"
     again = promote(shelf.first, name="chest")
     assert (again.version, again.changed) == (1, False)
 

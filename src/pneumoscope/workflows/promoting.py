@@ -183,7 +183,9 @@ def _verdict_gate(run: Path) -> Gate:
         raise InputError(f"{file}: holds no verdict ({error}). Evaluate the run again.") from error
     if red:
         return Gate("verdict", passed=False, sentence=f"{len(red)} red: {words}")
-    return Gate("verdict", passed=True, sentence=f"no red among {len(verdict)} verdicts")
+    grey = ", ".join(str(item["item"]) for item in verdict if item["colour"] == "grey")
+    ending = f"; not judged: {grey}" if grey else ""
+    return Gate("verdict", passed=True, sentence=f"no red among {len(verdict)} verdicts{ending}")
 
 
 def _red_words(item: Mapping[str, Any]) -> str:

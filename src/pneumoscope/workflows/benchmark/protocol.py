@@ -152,6 +152,8 @@ class Protocol:
             "model.backbone": candidate.backbone,
             "model.width": None,
             "model.weights": candidate.weights,
+            # What a network looks at costs half of a short training to find out; seeds share it.
+            "evaluate.audit.enabled": self.base.evaluate.audit.enabled and seed == self.base.seed,
         }
         return override(self.base, changes | dict(candidate.changes))
 
@@ -296,7 +298,8 @@ def _described(protocol: Protocol, fresh: Mapping[str, Any]) -> str:
     content = {
         "about": "Each candidate is trained by the recipe, with each seed, on the one split. What "
         "starts from random weights is trained as `from_random_weights` says; small networks have "
-        "their own canvas and head. Views are drawn alike for all.",
+        "their own canvas and head. Views are drawn alike for all. Shortcuts and robustness are "
+        "asked of the first seed.",
         "data": protocol.data,
         "split": {"file": SPLIT, "sha256": sha256_file(protocol.output / SPLIT)},
         "recipe": recipe,

@@ -121,6 +121,13 @@ def test_the_same_answers_drop_by_nothing() -> None:
         assert entry["drop"] == {"value": 0.0, "low": 0.0, "high": 0.0, "unit": "area"}
 
 
+def test_the_same_answers_drop_by_nothing_where_some_resamples_lack_a_label() -> None:
+    few = answers(0.0, at=range(10), truth=np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1]))
+    entries, _ = summary(few, condition("lungs_only", few))
+    drop = entries["lungs_only"]["drop"]
+    assert (drop["low"], drop["value"], drop["high"]) == (0, 0, 0)
+
+
 def test_perfect_answers_leave_room_for_a_drop() -> None:
     perfect = answers(50.0)
     entries, _ = summary(perfect, condition("lungs_only", answers(60.0, seed=1)))

@@ -88,7 +88,8 @@ class _Figures:
 
         def unmoved(name: str, level: float) -> Bounds:
             value = self.values[name] - other.values[name]
-            if np.ptp(self.drawn[name]) > NO_WIDTH:
+            own_draws = self.drawn[name][~np.isnan(self.drawn[name])]
+            if own_draws.size and np.ptp(own_draws) > NO_WIDTH:
                 # Both move, and together: the same answers, which differ by nothing.
                 return value, value
             # Both ends at once, so that each may miss half as often.

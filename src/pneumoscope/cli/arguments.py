@@ -58,7 +58,11 @@ def evaluation_settings(
     if external and drop_known:
         raise InputError("--external refuses what --drop-known leaves out. Give one of them.")
     if cost_ratios and prevalence is None:
-        raise InputError("--cost-ratio chooses for a prevalence. Give --prevalence too.")
+        given = ", ".join(f"{ratio:g}" for ratio in cost_ratios)
+        raise InputError(
+            f"--cost-ratio {given} without --prevalence; allowed: both, for the least cost depends "
+            "on how frequent the label is. Give --prevalence too."
+        )
     known = "refuse" if external else "drop" if drop_known else "keep"
     changes: dict[str, object] = {
         "evaluate.audit.enabled": audit,

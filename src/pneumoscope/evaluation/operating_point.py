@@ -25,6 +25,8 @@ from pneumoscope.evaluation.resampling import Rate, check_level, finite, number,
 
 _ROUNDING = 1e-9
 _OWN = "of the images"
+_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
+"""What `:g` writes of a positive number."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ class Cost:
 
         >>> Cost.from_words("cost ratio 5, prevalence 0.02")
         Cost(ratio=5.0, prevalence=0.02)
+        >>> Cost.from_words("cost ratio low, prevalence 0.02")
         """
-        found = re.fullmatch(rf"cost ratio (\S+), prevalence (\S+|{_OWN})", words)
+        found = re.fullmatch(rf"cost ratio ({_NUMBER}), prevalence ({_NUMBER}|{_OWN})", words)
         if found is None:
             return None
         ratio, where = found.groups()

@@ -109,18 +109,13 @@ def promote(
     if champion is not None and champion.tags.get(_MODEL_ID) == bundle.model_id:
         shown.say(f"{name}: version {champion.number} is this model and is champion already.")
         return PromoteResult(name, champion.number, store.shown, (), None, None, changed=False)
-    size = _bundle_bytes(bundle.files)
-    gates = (_verdict_gate(run), _champion_gate(run, store, champion, size))
+    gates = (_verdict_gate(run), _champion_gate(run, store, champion, _bundle_bytes(bundle.files)))
     _require_passed(run, gates, override, shown)
     told = sync(run, uri=store.uri, reporter=shown)[0]
     failed = any(not gate.passed for gate in gates)
-    facts = {
-        _MODEL_ID: bundle.model_id,
-        BYTES: str(size),
-        **{f"pneumoscope.gate.{gate.name}": gate.sentence for gate in gates},
-        **({_OVERRIDE: str(override)} if failed else {}),
-    }
-    why = "; ".join(gate.sentence for gate in gates) + (f"; override: {override}" if failed else "")
+    reason = override if failed else None
+    facts = _facts(bundle, gates, reason)
+    why = "; ".join(gate.sentence for gate in gates) + (f"; override: {reason}" if failed else "")
     version = set_champion(
         store, name, told.run_id, who=who or _account(), why=why, about=_about(run, bundle),
         facts=facts,
@@ -131,10 +126,20 @@ def promote(
         version=version.number,
         uri=store.shown,
         gates=gates,
-        override=override if failed else None,
+        override=reason,
         replaced=champion.number if champion and champion.number != version.number else None,
         changed=True,
     )
+
+
+def _facts(bundle: Bundle, gates: Sequence[Gate], override: str | None) -> dict[str, str]:
+    """What the registry keeps with a version: which model, how large, and how it passed."""
+    return {
+        _MODEL_ID: bundle.model_id,
+        BYTES: str(_bundle_bytes(bundle.files)),
+        **{f"pneumoscope.gate.{gate.name}": gate.sentence for gate in gates},
+        **({} if override is None else {_OVERRIDE: override}),
+    }
 
 
 def _about(run: Path, bundle: Bundle) -> str:

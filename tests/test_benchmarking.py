@@ -27,6 +27,7 @@ from pneumoscope.models import hub
 from pneumoscope.reporting.benchmark_figures import pareto_front
 from pneumoscope.training.views import Views
 from pneumoscope.workflows.benchmark import process as benchmark_process
+from pneumoscope.workflows.benchmark import run as benchmark_run
 from pneumoscope.workflows.benchmark.process import run_apart
 from pneumoscope.workflows.benchmark.protocol import SUITES, begin, choose_candidates
 from pneumoscope.workflows.benchmark.record import Job, Record
@@ -278,6 +279,26 @@ def test_runs_differ_in_the_seed_alone(base: Recipe, tmp_path: Path) -> None:
     asked = [run.recipe.evaluate.audit.enabled for run in protocol.runs(one)]
     assert asked == [True, False], "seeds share what a network looks at"
     assert Views(first).facts(1) == Views(second).facts(1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "images"), [(None, (400, 100, 50)), (Recipe(), (1000, 200, 100))]
+)
+def test_without_a_recipe_half_as_many_images_are_asked(
+    recipe: Recipe | None, images: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Recipe] = []
+
+    def noted(base: Recipe, folder: Path, **others: object) -> None:
+        begun.append(base)
+        raise TrainingError("that is enough")
+
+    monkeypatch.setattr(benchmark_run, "begin", noted)
+    with pytest.raises(TrainingError, match="enough"):
+        benchmark(tmp_path, ["cnn3"], recipe=recipe, output=tmp_path / "b")
+    audit = begun[0].evaluate.audit
+    assert audit.enabled
+    assert (audit.conditions, audit.corruptions, audit.saliency) == images
 
 
 def test_a_killed_process_is_a_failed_candidate(

@@ -29,6 +29,7 @@ from pneumoscope.workflows.benchmark.leaderboard import (
 )
 from pneumoscope.workflows.benchmark.process import run_apart, run_here
 from pneumoscope.workflows.benchmark.protocol import (
+    HALF_THE_EVIDENCE,
     PROTOCOL,
     SUITES,
     Candidate,
@@ -82,7 +83,8 @@ def benchmark(
     Args:
         data: A folder of radiographs; None takes the recipe's.
         candidates: Backbones, as `model.backbone` takes them; `SUITES` has some together.
-        recipe: What every run's recipe is made from; default the default recipe.
+        recipe: What every run's recipe is made from; default the default recipe, asking half as
+            many images about shortcuts and robustness.
         seeds: Trainings of each candidate: by the recipe's seed, and those that follow it.
         output: The folder to write; default `runs/<time>-benchmark`.
         random_weights: Train those whose weights are not at hand from random ones.
@@ -99,7 +101,7 @@ def benchmark(
         ps.benchmark("chest_xray", ["tf_efficientnet_lite0", "lenet5"], seeds=2).leaderboard
     """
     heard = reporter or Silent()
-    base = recipe_of(recipe or Recipe())
+    base = recipe_of(recipe or override(Recipe(), HALF_THE_EVIDENCE))
     base = base if data is None else override(base, {"data.path": str(data)})
     base = quickened(base) if quick else base
     chosen = choose_candidates(

@@ -266,6 +266,29 @@ def test_artefacts_that_cannot_be_written_cost_one_warning(copied: Path, tmp_pat
     assert client.get_run(run_id).data.metrics["a"] == 1.0
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_tells_of_images_stays_where_the_recipe_says_so(
+    local: Path, tmp_path: Path, shared: bool
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    of_images = {"report.html", "catalogue.parquet", "predictions.parquet", "split.parquet"}
+    plain = {"metrics.json", "model_card.md", "recipe.yaml"}
+    for name in of_images | plain:
+        (run / name).write_text("{}", encoding="utf8")
+    told = Silent()
+    recipe = override(Recipe(), {"tracking.images": shared})
+    with tracked_run(recipe, store=local, tags={}, reporter=told) as tracked:
+        tracked.log_folder(run)
+    client = mlflow.MlflowClient(tracking_uri=tracked.uri)
+    sent = everything_below(client, str(tracked.run_id))
+    assert sent == plain | of_images if shared else sent == plain
+    (again,) = sync(run, uri=f"sqlite:///{tmp_path}/other.db", reporter=told)
+    client = mlflow.MlflowClient(tracking_uri=again.uri)
+    assert everything_below(client, again.run_id) == sent
+    assert not told.warnings
+
+
 def test_children_name_their_parent(local: Path) -> None:
     told = Silent()
     with begun(local, told, Identity(kind="benchmark")) as top:

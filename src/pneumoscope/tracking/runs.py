@@ -169,10 +169,10 @@ class TrackedRun:
         The record is written into the folder, now and once more when the run ends.
         """
         self._folder = folder
-        if self._record:
+        if record := self._record:
             self.set_tags({CONTENT_TAG: content_key(folder)})
-            self._record.save(folder)
-        self._safely(lambda client, run: writing.send_folder(client, run, folder))
+            record.save(folder)
+            self._safely(lambda client, run: writing.send_folder(client, run, folder, record))
         if (folder / writing.BUNDLE).is_dir():
             bundle = folder / writing.BUNDLE
             self._safely(lambda client, run: writing.send_model(client, run, bundle))

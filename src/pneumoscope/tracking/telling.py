@@ -51,7 +51,7 @@ def tell_run(client: Any, store: Store, folder: Path, record: Record) -> Synced:
     if record.status == "RUNNING":  # the run folder is whole, so the run was
         record.status = "FINISHED"
     writing.catch_up(client, run_id, record)
-    writing.send_folder(client, run_id, folder)
+    writing.send_folder(client, run_id, folder, record)
     if (folder / writing.BUNDLE).is_dir():
         writing.send_model(client, run_id, folder / writing.BUNDLE)
     writing.finish(client, run_id, record, whole=True)

@@ -108,17 +108,18 @@ def _missing(client: Any, run_id: str, points: Sequence[Point]) -> list[Point]:
     return [point for point in points if (point.name, point.step) not in known]
 
 
-def send_folder(client: Any, run_id: str, folder: Path) -> None:
+def send_folder(client: Any, run_id: str, folder: Path, record: Record) -> None:
     """Send every file of a run folder but its bundle, its record and the runs within it.
 
     The bundle goes as the run's model (`send_model`), where MLflow lists it as `bundle`. Event
     files stay out: MLflow has no page for them, and TensorBoard would show a local store's copies
-    as further runs.
+    as further runs. What tells of single images stays out where `tracking.images` is false.
     """
+    private = record.params.get("tracking.images") == "False"
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or entry.name in _LEFT_OUT or is_run(entry):
             continue
-        if entry.suffix == ".lock":
+        if entry.suffix == ".lock" or (private and _tells_of_images(entry)):
             continue
         if entry.is_dir():
             if not any(is_run(inside) for inside in entry.iterdir()):
@@ -128,6 +129,10 @@ def send_folder(client: Any, run_id: str, folder: Path) -> None:
     card = folder / _CARD
     if card.is_file():
         send_tags(client, run_id, {NOTE_TAG: _without_header(card.read_text(encoding="utf8"))})
+
+
+def _tells_of_images(file: Path) -> bool:
+    return file.suffix == ".parquet" or file.name in {"report.html", "audit.html"}
 
 
 def _without_header(card: str) -> str:

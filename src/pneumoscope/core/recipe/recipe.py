@@ -33,6 +33,9 @@ class TrackingRecipe(Section):
     """Whether MLflow is told of the run."""
     experiment: str = "pneumoscope"
     """How the experiment's name begins."""
+    images: bool = True
+    """Whether what tells of single images goes along: the report, which shows radiographs, and the
+    tables, which hold paths and numbers of patients."""
 
 
 class Recipe(Section):

@@ -17,7 +17,7 @@ from pneumoscope.core.files import replacing
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "src" / "pneumoscope" / "models" / "weights_data" / "champion.zip"
-LIMIT = 12 * 2**20
+LIMIT = 12_000_000
 """Bytes that weights and graph may take in the package."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -31,11 +31,11 @@ def pack(bundle: Path, place: Path) -> dict[str, int]:
     """
     open_bundle(bundle)
     with replacing(place) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive:
+        with zipfile.ZipFile(temporary, "w") as archive:
             for file in sorted(bundle.iterdir()):
                 info = zipfile.ZipInfo(file.name, _DATE)
-                info.compress_type, info.external_attr = zipfile.ZIP_LZMA, 0o100644 << 16
-                archive.writestr(info, file.read_bytes())
+                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o100644 << 16
+                archive.writestr(info, file.read_bytes(), compresslevel=9)
             sizes = {info.filename: info.compress_size for info in archive.infolist()}
         if (both := sizes[ONNX] + sizes[WEIGHTS]) > LIMIT:
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_whoever_is_asked_answers_the_same(
     assert np.ptp(expected[:, 0]) > 0.1, "all alike: nothing could disagree"
     for name, probabilities in found.items():
         np.testing.assert_allclose(probabilities, expected, rtol=0, atol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime", "torch"])
+def test_threads_that_share_a_predictor_get_their_own_answers(
+    bundle: Path, tmp_path: Path, runtime: str
+) -> None:
+    predictor = Predictor.open(bundle, runtime=runtime, threads=1)
+    readings = [predictor.read(file) for file in drawn(tmp_path)[::10]]
+    expected = [predictor.answer([one])[0].probabilities for one in readings]
+    assert len({tuple(one.values()) for one in expected}) == len(expected) > 3
+
+    def asked(row: int) -> list[dict[str, float]]:
+        return [dict(predictor.answer([readings[row]])[0].probabilities) for _ in range(25)]
+
+    with ThreadPoolExecutor(len(readings)) as pool:
+        found = list(pool.map(asked, range(len(readings))))
+    for one, answers in zip(expected, found, strict=True):
+        assert all(answer == pytest.approx(one, abs=TOLERANCE) for answer in answers)
 
 
 @pytest.mark.parametrize("precision", BOUNDS)

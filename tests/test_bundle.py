@@ -233,6 +233,18 @@ def test_the_graph_equals_the_network_in_the_bundle(trained: TrainResult) -> Non
         assert found.saliency.min() >= 0
 
 
+def test_rounded_weights_take_half_the_room_and_lose_nothing() -> None:
+    drawn = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
+    state = {"plain": drawn, "rounded": drawn.bfloat16().float(), "steps": torch.tensor(2**40 + 1)}
+    content = checkpoint.to_bytes(state)
+    assert len(content) < 1.6 * 4 * drawn.numel()
+    found = checkpoint.from_bytes(content)
+    assert found.keys() == state.keys()
+    for name, value in state.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value)
+
+
 def test_an_export_that_answers_otherwise_is_refused(trained: TrainResult) -> None:
     bundle = open_bundle(trained.bundle)
     state = checkpoint.from_bytes(bundle.files[WEIGHTS])

@@ -355,9 +355,19 @@ def large(name: str, size: int) -> Packed:
     return pack
 
 
+def packed_by(method: int) -> Packed:
+    def pack(archive: zipfile.ZipFile, contents: Contents) -> None:
+        for name, content in contents.items():
+            archive.writestr(name, content, method if name == WEIGHTS else zipfile.ZIP_STORED)
+
+    return pack
+
+
 @pytest.mark.parametrize(
     ("pack", "reason"),
     [
+        (packed_by(zipfile.ZIP_LZMA), "packed by method 14; allowed: stored and deflated"),
+        (packed_by(zipfile.ZIP_BZIP2), "packed by method 12; allowed: stored and deflated"),
         (prefixed("../"), "leads out of it"),
         (prefixed("../../b/"), "leads out of it"),
         (prefixed("b/../"), "leads out of it"),

@@ -38,6 +38,10 @@ weights hardly shrink at all."""
 
 _DISTRUST: Final = "Do not use this bundle."
 
+_PACKED: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""Reading stops within a member where it should for these alone: of bzip2 and LZMA, a whole piece
+is unpacked before it is looked how much that was."""
+
 
 def read_members(path: Path) -> dict[str, bytes]:
     """Content of every file of the bundle at `path`, by name, not verified yet.
@@ -152,6 +156,11 @@ def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
         raise BundleError(f"{path}: holds {name!r}, which leads out of it. {_DISTRUST}")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise BundleError(f"{path}: holds {name!r}, which is a link or device. {_DISTRUST}")
+    if info.compress_type not in _PACKED:
+        raise BundleError(
+            f"{path}: {name!r} is packed by method {info.compress_type}; allowed: stored and "
+            "deflated. Zip the bundle's folder again."
+        )
 
 
 def _aside(name: str) -> bool:

@@ -35,7 +35,7 @@ __all__ = ["Prediction", "Predictor"]
 
 
 class Predictor:
-    """Answers from a bundle.
+    """Answers from a bundle; threads may share one.
 
     Args:
         bundle: A verified bundle.

@@ -7,9 +7,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, util
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,7 +49,7 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """An opened graph."""
+    """An opened graph; threads may share it, each gets the answers to what it gave."""
 
     @property
     def name(self) -> str:
@@ -67,10 +68,16 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class OpenVino:
-    """The graph compiled by OpenVINO for the processor."""
+    """The graph compiled by OpenVINO for the processor.
+
+    A request holds the inputs and outputs of one inference. Calling the compiled graph would use
+    the same one from every thread, and hand one caller the answers to another's images.
+    """
 
     compiled: Any
     name: str = "openvino"
+    idle: SimpleQueue[Any] = field(default_factory=SimpleQueue, repr=False, compare=False)
+    """Requests that nobody uses now; there are as many as were ever needed at once."""
 
     @classmethod
     def open(cls, onnx: bytes, threads: int | None, precision: str = "float32") -> OpenVino:
@@ -96,8 +103,14 @@ class OpenVino:
         self, pixels: PixelBatch, given: str, wanted: Sequence[str]
     ) -> list[NDArray[np.float32]]:
         """See `Runtime`."""
-        found = self.compiled({given: pixels})
-        return [np.array(found[name]) for name in wanted]
+        try:
+            request = self.idle.get_nowait()
+        except Empty:
+            request = self.compiled.create_infer_request()
+        found = request.infer({given: pixels}, share_inputs=True, share_outputs=True)
+        copied = [np.array(found[name]) for name in wanted]
+        self.idle.put(request)
+        return copied
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import tarfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumoscope.bundle.predictor import Predictor
+from pneumoscope.bundle.predictor import Prediction, Predictor
 from pneumoscope.bundle.reading import Reading
 from pneumoscope.core.errors import InputError, StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.randomness import generator
 from pneumoscope.workflows.bulk import scoring
-from pneumoscope.workflows.bulk.run import SUMMARY, predict_in_parts
+from pneumoscope.workflows.bulk.run import SUMMARY, BulkResult, predict_in_parts
 from pneumoscope.workflows.bulk.scoring import Shard, ahead, score_shard, shards
 from pneumoscope.workflows.bulk.sources import Item, list_items
 from pneumoscope.workflows.results import TrainResult
@@ -138,6 +138,45 @@ def test_a_changed_image_is_answered_again_and_the_old_part_is_named(
     assert again.parts != first.parts
     assert "unreadable" not in again.decisions
     assert any(first.parts[0].name in line for line in heard.warnings)
+
+
+def test_an_archive_written_again_is_answered_again(
+    predictor: Predictor, pictures: Path, tmp_path: Path
+) -> None:
+    images = [pictures / f"{number}.png" for number in (4, 5)]
+    content = [image.read_bytes() for image in images]
+    longest = max(map(len, content))
+
+    def written(order: Sequence[bytes]) -> BulkResult:
+        with tarfile.open(tmp_path / "inbox.tar", "w") as archive:
+            for image, held in zip(images, order, strict=True):
+                padded = held + bytes(longest - len(held))
+                about = tarfile.TarInfo(image.name)
+                about.size = longest
+                archive.addfile(about, io.BytesIO(padded))
+        return predict_in_parts(predictor, [tmp_path / "inbox.tar"], tmp_path / "parts")
+
+    first, again = written(content), written(content[::-1])
+    assert (first.skipped, again.skipped) == (0, 0)
+    before, now = answers(first.parts), answers(again.parts)
+    probability = f"probability:{predictor.labels[0]}"
+    assert before[probability].to_list() == now[probability].to_list()[::-1]
+
+
+def test_only_canvases_wait_to_be_answered(
+    predictor: Predictor, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[object] = []
+    answer = Predictor.answer
+
+    def noted(self: Predictor, readings: Sequence[Reading], **options: bool) -> list[Prediction]:
+        waiting.extend(one.seen.decoded for one in readings if one.seen)
+        return answer(self, readings, **options)
+
+    monkeypatch.setattr(Predictor, "answer", noted)
+    predict_in_parts(predictor, [pictures], tmp_path / "parts")
+    assert waiting
+    assert set(waiting) == {None}
 
 
 def test_a_shard_is_scored_alone_as_among_others(

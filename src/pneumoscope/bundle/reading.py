@@ -6,10 +6,10 @@ Reading may run in another thread or process than answering.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pneumoscope.core.errors import RadiographError
+from pneumoscope.core.errors import InputError, RadiographError
 from pneumoscope.core.files import printable
 from pneumoscope.core.types import Canvas
 from pneumoscope.imaging.preprocess import Geometry, Preprocess
@@ -21,14 +21,25 @@ class Seen:
     """A radiograph as the model will see it.
 
     Attributes:
-        radiograph: As decoded.
+        decoded: The radiograph; None where it was let go, see `Reading.light`.
         canvas: `[size, size]`, what the model sees.
         geometry: Where the canvas lies on the radiograph.
     """
 
-    radiograph: Radiograph
+    decoded: Radiograph | None
     canvas: Canvas
     geometry: Geometry
+
+    @property
+    def radiograph(self) -> Radiograph:
+        """As decoded.
+
+        Raises:
+            InputError: it was let go.
+        """
+        if self.decoded is None:
+            raise InputError("the decoded radiograph was let go. Read the file again.")
+        return self.decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,15 @@ class Reading:
     seen: Seen | None
     reason: str | None
     milliseconds: float
+
+    def light(self) -> Reading:
+        """The same without the decoded radiograph: enough for an answer without saliency map.
+
+        A radiograph may have 100 megapixels, a canvas a few hundredths of one.
+        """
+        if self.seen is None:
+            return self
+        return replace(self, seen=replace(self.seen, decoded=None))
 
 
 def read(

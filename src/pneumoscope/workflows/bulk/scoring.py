@@ -111,8 +111,9 @@ def ahead(
 
 
 def _read(predictor: Predictor, item: Item) -> Reading:
+    """What an item holds; of many that wait, only what the model will see is kept."""
     try:
-        return predictor.read(item.content(), name=item.name)
+        return predictor.read(item.content(), name=item.name).light()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         why = f"the archive cannot be read ({reason}). Check it."

@@ -33,7 +33,8 @@ class Item:
         path: The file, or the archive that holds it.
         start: Where it begins in the archive; None for a file.
         size: Bytes; -1 where it could not be asked.
-        changed: When the file was last written, nanoseconds; 0 where it could not be asked.
+        changed: When the file, or the archive, was last written, nanoseconds; 0 where it could not
+            be asked.
     """
 
     name: str
@@ -115,11 +116,12 @@ def _of_list(path: Path) -> Iterator[Item]:
 
 def _of_archive(path: Path) -> Iterator[Item]:
     try:
+        changed = path.stat().st_mtime_ns
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 hidden = Path(member.name).name.startswith(".")
                 if member.isfile() and not hidden:
                     name = printable(f"{path.name}/{member.name}")
-                    yield Item(name, path, start=member.offset_data, size=member.size)
+                    yield Item(name, path, member.offset_data, member.size, changed)
     except (tarfile.TarError, OSError) as error:
         raise InputError(f"{path}: is damaged ({error}). Make the archive again.") from error

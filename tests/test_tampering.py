@@ -467,16 +467,41 @@ def test_a_link_is_no_bundle_file(
     assert f"{name} is missing" in refused(folder, opened)
 
 
+def as_initialiser(model: onnx.ModelProto) -> onnx.TensorProto:
+    return model.graph.initializer.add()
+
+
+def in_a_functions_default(model: onnx.ModelProto) -> onnx.TensorProto:
+    attribute = model.functions.add(name="own").attribute_proto.add()
+    return attribute.t
+
+
+def in_a_sparse_branch(model: onnx.ModelProto) -> onnx.TensorProto:
+    attribute = model.graph.node.add(op_type="If").attribute.add(name="then_branch")
+    return attribute.g.sparse_initializer.add().values
+
+
+def in_training(model: onnx.ModelProto) -> onnx.TensorProto:
+    return model.training_info.add().algorithm.initializer.add()
+
+
+@pytest.mark.parametrize("name", [ONNX, GATE])
+@pytest.mark.parametrize(
+    "hide", [as_initialiser, in_a_functions_default, in_a_sparse_branch, in_training]
+)
 def test_a_graph_that_names_files_is_refused_before_any_runtime(
-    contents: Contents, opened: list[str], tmp_path: Path
+    contents: Contents,
+    opened: list[str],
+    tmp_path: Path,
+    name: str,
+    hide: Callable[[onnx.ModelProto], onnx.TensorProto],
 ) -> None:
-    for name in (ONNX, GATE):
-        model = onnx.load_model_from_string(contents[name])
-        tensor = model.graph.initializer.add()
-        tensor.name, tensor.data_type = "secret", TensorProto.FLOAT
-        tensor.data_location = TensorProto.EXTERNAL
-        entry = tensor.external_data.add()
-        entry.key, entry.value = "location", "/etc/passwd"
-        forged = resealed({**contents, name: model.SerializeToString()})
-        why = refused(zip_of(forged, tmp_path / f"{name}.zip"), opened)
-        assert "names files outside the bundle" in why
+    model = onnx.load_model_from_string(contents[name])
+    tensor = hide(model)
+    tensor.name, tensor.data_type = "secret", TensorProto.FLOAT
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "/etc/passwd"
+    forged = resealed({**contents, name: model.SerializeToString()})
+    why = refused(zip_of(forged, tmp_path / f"{name}.zip"), opened)
+    assert "names files outside the bundle" in why

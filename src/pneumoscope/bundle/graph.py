@@ -84,9 +84,16 @@ def _shape(value: Any) -> tuple[str, int, list[int]]:
 
 def _tensors(model: Any) -> Iterator[Any]:
     """Every tensor of a model: initialisers and attributes, in subgraphs and functions too."""
-    yield from _graph_tensors(model.graph)
+    for graph in (model.graph, *_training_graphs(model)):
+        yield from _graph_tensors(graph)
     for function in model.functions:
+        yield from _attribute_tensors(function.attribute_proto)
         yield from _node_tensors(function.node)
+
+
+def _training_graphs(model: Any) -> Iterator[Any]:
+    for training in model.training_info:
+        yield from (training.initialization, training.algorithm)
 
 
 def _graph_tensors(graph: Any) -> Iterator[Any]:
@@ -98,10 +105,14 @@ def _graph_tensors(graph: Any) -> Iterator[Any]:
 
 def _node_tensors(nodes: Any) -> Iterator[Any]:
     for node in nodes:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            for graph in (attribute.g, *attribute.graphs):
-                if graph.node or graph.initializer:
-                    yield from _graph_tensors(graph)
+        yield from _attribute_tensors(node.attribute)
+
+
+def _attribute_tensors(attributes: Any) -> Iterator[Any]:
+    for attribute in attributes:
+        yield from (attribute.t, *attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        held = (attribute.g,) if attribute.HasField("g") else ()
+        for graph in (*held, *attribute.graphs):
+            yield from _graph_tensors(graph)

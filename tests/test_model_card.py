@@ -343,3 +343,19 @@ def test_the_card_says_what_the_gate_does_and_what_it_cannot() -> None:
     assert "this bundle has none" in render_model_card(_card())
     partly = render_model_card(replace(_card(), gate={**settings, "modality": None}))
     assert "Modality: not looked at" in partly.replace("\\", "")
+
+
+def test_whom_it_is_for_what_it_does_badly_and_what_was_tried_are_said_once() -> None:
+    known = replace(
+        _card(),
+        population="adults, lying",
+        known_limits=["Sees no children."],
+        tried=["Another backbone - AUC 0.9."],
+    )
+    use = _section(render_model_card(known), "Intended use and limits")
+    assert "meant for: adults, lying" in use
+    assert "\n- Sees no children.\n" in use
+    assert "Another backbone - AUC 0.9." in _section(render_model_card(known), "What was tried")
+    plain = render_model_card(_card())
+    assert "meant for: not recorded" in plain
+    assert "What was tried" not in plain

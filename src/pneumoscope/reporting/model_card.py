@@ -75,6 +75,9 @@ class ModelCardInput:
         assessment: the content of `assessment.json`, None where nothing was assessed.
         test_views: fixed views of an image whose logits the bundle averages.
         gate: the `gate` of `bundle.json`, None where the bundle has none.
+        population: whom the training images show.
+        known_limits: what the model is known to do badly, a sentence each.
+        tried: what else was tried before it was chosen, a sentence each.
     """
 
     name: str
@@ -94,6 +97,9 @@ class ModelCardInput:
     assessment: Mapping[str, object] | None = None
     test_views: int = 1
     gate: Mapping[str, object] | None = None
+    population: str | None = None
+    known_limits: Sequence[str] = ()
+    tried: Sequence[str] = ()
 
 
 def render_model_card(card: ModelCardInput) -> str:

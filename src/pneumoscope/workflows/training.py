@@ -341,5 +341,8 @@ def _card(recipe: Recipe, bundle: Bundle, measured: Assessed, catalogue: pl.Data
             seed=recipe.seed,
             provenance=bundle.spec.provenance,
             gate=bundle.spec.gate,
+            population=recipe.card.population,
+            known_limits=recipe.card.limits,
+            tried=recipe.card.tried,
         )
     )

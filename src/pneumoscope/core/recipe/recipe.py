@@ -38,6 +38,17 @@ class TrackingRecipe(Section):
     tables, which hold paths and numbers of patients."""
 
 
+class CardRecipe(Section):
+    """What the model card says that no table of the run tells."""
+
+    population: str | None = None
+    """Whom the training images show, and so whom the model may be asked about."""
+    limits: tuple[str, ...] = ()
+    """What it is known to do badly, a sentence each."""
+    tried: tuple[str, ...] = ()
+    """What else was tried before this recipe was chosen, a sentence each, with figures."""
+
+
 class Recipe(Section):
     """A whole experiment."""
 
@@ -60,6 +71,7 @@ class Recipe(Section):
     regularize: RegularizeRecipe = RegularizeRecipe()
     evaluate: EvaluateRecipe = EvaluateRecipe()
     gate: GateRecipe = GateRecipe()
+    card: CardRecipe = CardRecipe()
     tracking: TrackingRecipe = TrackingRecipe()
     compute: ComputeRecipe = ComputeRecipe()
 

@@ -76,6 +76,17 @@ def test_predict_prints_json_lines_and_overlays(
             "gate_score", "milliseconds", "probability:NORMAL"} <= rows[0].keys()  # fmt: skip
 
 
+def test_card_shows_what_the_bundle_says_of_itself(trained: TrainResult) -> None:
+    told = (trained.bundle / "model_card.md").read_text(encoding="utf8")
+    done = here("card", trained.bundle)
+    assert done.stdout.startswith("# ")
+    assert told.endswith(done.stdout)
+    content = json.loads(here("card", trained.bundle, "--json").stdout)
+    assert content["card"] == told
+    assert content["labels"] == ["NORMAL", "PNEUMONIA"]
+    assert "does not exist" in one_line(here("card", trained.bundle / "none"))
+
+
 @pytest.mark.parametrize("name", ["answers.csv", "answers.parquet"])
 def test_predict_writes_tables(
     trained: TrainResult, phantoms: Path, tmp_path: Path, name: str

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import pneumoscope as ps
 from pneumoscope.cli.app import app as web_app
 from pneumoscope.cli.benchmark import benchmark
+from pneumoscope.cli.card import card
 from pneumoscope.cli.compare import compare
 from pneumoscope.cli.console import TerminalReporter, exit_on, print_lines, print_metrics
 from pneumoscope.cli.export import export
@@ -189,6 +190,7 @@ def models(
 
 app.command()(web_app)
 app.command()(benchmark)
+app.command()(card)
 app.command()(compare)
 app.command()(promote)
 app.command()(export)

@@ -34,8 +34,8 @@ def convert_recipe(
 ) -> None:
     """Read a Keras-style dictionary as a recipe, and say what could not be carried over.
 
-    Python files are read, never executed. Example: pneumoscope recipe convert params.py --output
-    recipe.yaml
+    Each key is carried over, or named with what was taken instead. Python files are read, never
+    executed. Example: pneumoscope recipe convert params.py --output recipe.yaml
     """
     from pneumoscope.core.errors import StorageError
     from pneumoscope.core.recipe import dump_recipe, save_recipe

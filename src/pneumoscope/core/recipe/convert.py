@@ -7,33 +7,51 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from pneumoscope.core.recipe.files import parse_recipe
-from pneumoscope.core.recipe.keras_fields import (
+from pneumoscope.core.recipe.keras_augment import augmentation
+from pneumoscope.core.recipe.keras_files import load_parameters
+from pneumoscope.core.recipe.keras_head import head_layers
+from pneumoscope.core.recipe.keras_phases import phases
+from pneumoscope.core.recipe.keras_reader import (
+    LEFT_OUT,
     Note,
     Notes,
-    augmentation,
-    head_layers,
-    layers_of,
+    Reader,
+    agreed,
+    allowed,
     named,
     number,
-    stages_to_train,
+    numbers,
     word,
 )
-from pneumoscope.core.recipe.keras_files import Code, load_parameters
+from pneumoscope.core.recipe.learning import Dropout, LossRecipe, ModelRecipe, OptimizerRecipe
 from pneumoscope.core.recipe.recipe import Recipe
+from pneumoscope.core.recipe.sections import PreprocessRecipe, SplitRecipe
 
 __all__ = ["Converted", "Note", "convert", "load_parameters"]
 
-_SYNONYMS = {
+SYNONYMS = {
     "backbone": "model", "base_model": "model", "model_name": "model", "width": "alpha",
     "image_size": "img_size", "input_size": "img_size", "input_shape": "img_size",
     "target_size": "img_size", "lr": "learning_rate", "augmentation": "data_augmentation",
     "layers": "added_layers", "class_weight": "equilibrate", "class_weights": "equilibrate",
     "balance": "equilibrate", "frozen_layers": "fixed_layers", "data_dir": "data_path",
 }  # fmt: skip
-_TOLD_ANYWAY = ("metrics", "verbose", "num_classes", "n_classes", "classes", "class_mode",
-                "shuffle", "include_top", "color_mode", "channels")  # fmt: skip
-"""What the data says, or what every run does: nothing is lost."""
+_LABELS = "the data says which labels there are"
+_GREY = "radiographs are grey, and a backbone gets the channels it was trained with"
+_TOLD_ANYWAY: dict[str, tuple[tuple[object, ...], str]] = {
+    "metrics": ((), "every run computes all of its metrics"),
+    "verbose": ((), "progress is always shown"),
+    "num_classes": ((), _LABELS), "n_classes": ((), _LABELS), "classes": ((), _LABELS),
+    "class_mode": ((), _LABELS),
+    "shuffle": ((True,), "training images are always shuffled"),
+    "include_top": ((False,), "the head is the recipe's own"),
+    "color_mode": ((), _GREY), "channels": ((), _GREY),
+}  # fmt: skip
+"""What the data says, or what every run does: the values that are done anyway, and the reason."""
+_OWN = "the recipe's own is taken"
 _OPTIMIZERS = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "rmsprop": 1e-3}
 """Known ones, with Keras' own learning rates."""
 _KERAS_DECAY = {"adamw": 4e-3}
@@ -43,8 +61,11 @@ _LOSSES = {
     "categoricalfocalcrossentropy": "focal", "binaryfocalcrossentropy": "focal", "focal": "focal",
     "focalloss": "focal",
 }  # fmt: skip
-_ENOUGH = 10
-"""Patience of a dictionary that does not speak of stopping early."""
+_BALANCES = {
+    "classweights": "class_weights", "classweight": "class_weights", "weights": "class_weights",
+    "balanced": "class_weights", "oversample": "oversample", "oversampling": "oversample",
+    "undersample": "undersample", "undersampling": "undersample",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,7 @@ class Converted:
 
 
 def convert(parameters: Mapping[str, Any], *, name: str = "converted") -> Converted:
-    """The recipe that a Keras-style dictionary means.
+    """The recipe that a Keras-style dictionary means, and a note of each key that it does not hold.
 
     Args:
         parameters: As `load_parameters` gives it.
@@ -66,245 +87,179 @@ def convert(parameters: Mapping[str, Any], *, name: str = "converted") -> Conver
         RecipeError: a value is so far off that no recipe holds it.
     """
     notes = Notes()
-    given = _unified(parameters, notes)
-    size = _size(given, notes)
+    given = notes.reader(((str(k), v) for k, v in parameters.items()), synonyms=SYNONYMS)
+    for key, (harmless, reason) in _TOLD_ANYWAY.items():
+        given.only(key, harmless, reason)
+    size = _size(given)
+    model = _model(given, notes)
     content: dict[str, Any] = {
-        "name": _name(given.get("name") or name),
+        "name": _name(given, name),
+        "seed": given.field("seed", Recipe) or 0,
         "preprocess": {"size": size},
-        "model": _model(given, notes),
-        "augment": augmentation(given.get("data_augmentation"), size, notes),
-        "balance": {"method": _balance(given.get("equilibrate"), notes)},
-        "loss": _loss(given.get("loss"), notes),
+        "model": model,
+        "augment": augmentation(given, size, notes),
+        "balance": {"method": _balance(given)},
+        "loss": _loss(given, notes),
         "optimizer": _optimizer(given, notes),
+        "phases": phases(given, model["backbone"], model["weights"], notes),
+        "split": _split(given),
+        "data": {"path": given.take("data_path", _text, reason="is no path", taken=LEFT_OUT)},
     }
-    content["phases"] = _phases(given, content["model"], notes)
-    if isinstance(given.get("data_path"), str):
-        content["data"] = {"path": given["data_path"]}
-    if (seed := number(given.get("seed"))) is not None:
-        content["seed"] = int(seed)
-    _split(given, content, notes)
-    return Converted(parse_recipe(content, origin="the converted recipe"), tuple(notes.found))
-
-
-def _unified(parameters: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
-    """The dictionary under the names of this module; what is unknown or code is noted."""
-    found: dict[str, Any] = {}
-    for key, value in parameters.items():
-        name = _SYNONYMS.get(str(key).lower(), str(key).lower())
-        if isinstance(value, Code):
-            notes.add(str(key), value, "is code, which is not executed", "the default is taken")
-        elif name in _KNOWN:
-            found[name] = value
-        elif name not in _TOLD_ANYWAY:
-            notes.add(str(key), value, "a recipe has no such field", "it is left out")
-    return found
-
-
-_KNOWN = frozenset((
-    "model", "weights", "alpha", "pooling", "strategy", "fixed_layers", "epochs", "batch_size",
-    "img_size", "equilibrate", "optimizer", "loss", "data_augmentation", "added_layers",
-    "learning_rate", "weight_decay", "momentum", "patience", "early_stopping", "seed", "name",
-    "validation_split", "test_split", "data_path", "dropout", "label_smoothing",
-))  # fmt: skip
+    return Converted(parse_recipe(content, origin="the converted recipe"), notes.settle())
 
 
 # Sections
 
 
-def _name(given: object) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", str(given)).strip("-._")[:64] or "converted"
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
 
 
-def _size(given: Mapping[str, Any], notes: Notes) -> int:
-    said = given.get("img_size", 224)
-    sides = list(said)[:2] if isinstance(said, (list, tuple)) else [said]
-    numbers = [int(n) for side in sides if (n := number(side)) is not None]
-    if not numbers:
-        notes.add("img_size", said, "is no size", "224 is taken")
+def _name(given: Reader, otherwise: str) -> str:
+    said = given.raw("name")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", str(said or otherwise)).strip("-._")[:64]
+    name = name or "converted"
+    if said is not None and str(said) != name:
+        given.note("name", "a name has letters, digits, '.', '_' and '-'", f"{name} is taken")
+    return name
+
+
+def _size(given: Reader) -> int:
+    said = given.raw("img_size")
+    if said is None:
+        given.note("img_size", "no size is given", "224 is taken")
         return 224
-    if len(set(numbers)) > 1:
-        notes.add("img_size", said, "canvases are square", f"{max(numbers)} is taken")
-    if "img_size" not in given:
-        notes.add("img_size", "nothing", "no size is given", "224 is taken")
-    return max(numbers)
+    *sides, channels = said if isinstance(said, (list, tuple)) and len(said) == 3 else [said, 3]
+    sides = sides if len(sides) == 2 else numbers(said) or []
+    found = [side for one in sides if (side := allowed(PreprocessRecipe, "size")(one)) is not None]
+    if len(found) != len(sides) or len(found) not in (1, 2) or channels not in (1, 3):
+        given.note("img_size", "is no size", f"{max(found, default=224)} is taken")
+    elif len(set(found)) > 1:
+        given.note("img_size", "canvases are square", f"{max(found)} is taken")
+    return max(found, default=224)
 
 
-def _model(given: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+def _model(given: Reader, notes: Notes) -> dict[str, Any]:
     default = Recipe().model
-    backbone = given.get("model")
-    if not isinstance(backbone, str) or not backbone.strip():
-        notes.add("model", backbone, "names no backbone", f"{default.backbone} is taken")
+    said = given.raw("model")
+    backbone = said.rpartition(".")[2].strip() if isinstance(said, str) else ""
+    if not backbone:
+        given.note("model", "names no backbone", f"{default.backbone} is taken")
         backbone = default.backbone
-    backbone = backbone.rpartition(".")[2].strip()
+    layers, pooled = head_layers(given, notes)
+    if (rate := given.field("dropout", Dropout)) is not None:
+        layers = [*(layers or []), {"dropout": rate}]
     section: dict[str, Any] = {
         "backbone": backbone,
-        "weights": _weights(given.get("weights", "imagenet"), notes),
-        "head": [],
+        "weights": _weights(given),
+        "head": layers or [],
+        "pooling": _pooling(given, pooled),
     }
-    alpha = number(given.get("alpha"))
+    alpha = given.field("alpha", ModelRecipe, of="width")
     if alpha is not None and "mobilenet" in word(backbone):
         section["width"] = alpha
     elif alpha not in (None, 1.0):
-        notes.add("alpha", alpha, f"{backbone} comes in one width", "it is left out")
-    layers, pooled = (None, None)
-    if "added_layers" in given:
-        layers, pooled = head_layers(given["added_layers"], notes)
-    if (rate := number(given.get("dropout"))) is not None:
-        layers = [*(layers or []), {"dropout": rate}]
-    section["head"] = layers or []
-    section["pooling"] = _pooling(given.get("pooling"), pooled, notes)
+        given.note("alpha", f"{backbone} comes in one width", LEFT_OUT)
     return section
 
 
-def _weights(said: object, notes: Notes) -> str:
-    if said is None or word(said) in ("none", "random", "scratch", ""):
-        return "none"
+def _weights(given: Reader) -> str:
+    said = given.raw("weights") if given.named("weights") else "imagenet"
     text = str(said)
+    if word(said) in ("none", "random", "scratch"):
+        return "none"
     if word(said) == "imagenet":
         return "imagenet"
     if text.endswith((".safetensors", ".pth", ".pt")):
-        return f"file:{text}"
-    notes.add("weights", text, "weights of Keras are not read", "imagenet is taken")
+        return text if text.startswith("file:") else f"file:{text}"
+    if text.startswith("xrv:"):
+        return text
+    given.note("weights", "weights of Keras are not read", "imagenet is taken")
     return "imagenet"
 
 
-def _pooling(said: object, pooled: str | None, notes: Notes) -> str:
-    name = word(said) if said is not None else ""
+def _pooling(given: Reader, pooled: str | None) -> str:
+    said = given.raw("pooling")
+    name = "" if said is None else word(said)
     if name in ("avg", "max"):
+        if pooled not in (None, "flatten", name):
+            given.note("added_layers", f"pooling says {name}", f"{name} is taken")
         return name
-    if pooled is None:
-        notes.add("pooling", said, "the head takes one vector per image", "avg is taken")
+    if pooled is None or said is not None:
+        given.note("pooling", "the head takes one vector per image", f"{pooled or 'avg'} is taken")
     return pooled or "avg"
 
 
-def _balance(said: object, notes: Notes) -> str:
-    ways = {
-        "classweights": "class_weights", "classweight": "class_weights", "weights": "class_weights",
-        "balanced": "class_weights", "oversample": "oversample", "oversampling": "oversample",
-        "undersample": "undersample", "undersampling": "undersample",
-    }  # fmt: skip
+def _balance(given: Reader) -> str:
+    said = given.raw("equilibrate")
     if not said or word(said) in ("none", "false", "no"):
         return "none"
-    if word(said) in ways:
-        return ways[word(said)]
-    taken = "class_weights is taken, which keeps every image"
-    notes.add("equilibrate", said, "does not say how", taken)
-    return "class_weights"
+    if word(said) not in _BALANCES:
+        taken = "class_weights is taken, which keeps every image"
+        given.note("equilibrate", "does not say how", taken)
+    return _BALANCES.get(word(said), "class_weights")
 
 
-def _loss(said: object, notes: Notes) -> dict[str, Any]:
-    if said is None:
-        return {}
-    name, settings = named(said)
+def _loss(given: Reader, notes: Notes) -> dict[str, Any]:
+    said = given.raw("loss")
+    name, pairs = named("categorical_crossentropy" if said is None else said)
+    settings = notes.reader(
+        pairs, place=f"{given.key('loss')}.", unknown="has no place in a recipe"
+    )
     found: dict[str, Any] = {"name": _LOSSES.get(name, "cross_entropy")}
     if name not in _LOSSES:
-        notes.add("loss", said, "is not known here", "cross_entropy is taken")
+        given.note("loss", "is not known here", "cross_entropy is taken")
     elif name.startswith("binary"):
-        notes.add("loss", said, "every label has its own output here",
-                  "softmax over two labels, the same model, is taken")  # fmt: skip
-    for key in ("gamma", "label_smoothing"):
-        if (value := number(settings.get(key))) is not None:
-            found[key] = value
-    if "alpha" in settings:
-        notes.add("loss.alpha", settings["alpha"], "labels are weighted by `balance`", "left out")
-    return found
+        given.note("loss", "every label has its own output here",
+                   "softmax over two labels, the same model, is taken")  # fmt: skip
+    settings.only("alpha", (), "labels are weighted by `balance`")
+    smoothing = agreed([(settings, "label_smoothing"), (given, "label_smoothing")],
+                       LossRecipe, "label_smoothing")  # fmt: skip
+    gamma = settings.field("gamma", LossRecipe)
+    if gamma is not None and found["name"] != "focal":
+        settings.note("gamma", "only the focal loss has it", LEFT_OUT)
+        gamma = None
+    found |= {} if smoothing is None else {"label_smoothing": smoothing}
+    return found | ({} if gamma is None else {"gamma": gamma})
 
 
-def _optimizer(given: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
-    name, settings = named(given.get("optimizer", "adam"))
+def _optimizer(given: Reader, notes: Notes) -> dict[str, Any]:
+    said = given.raw("optimizer") if given.named("optimizer") else "adam"
+    name, pairs = named(said)
+    settings = notes.reader(
+        pairs, place=f"{given.key('optimizer')}.", unknown="has no place in a recipe",
+        synonyms={"lr": "learning_rate", "clipnorm": "clip_norm"},
+    )  # fmt: skip
     if name not in _OPTIMIZERS:
-        taken = "adam" if name.startswith(("ada", "nad")) else "adamw"
-        notes.add("optimizer", given.get("optimizer"), "is not known here", f"{taken} is taken")
-        name = taken
-    beside = ("learning_rate", "weight_decay", "momentum")
-    settings = {**{key: given[key] for key in beside if key in given},
-                **{{"lr": "learning_rate", "clipnorm": "clip_norm"}.get(k, k): v
-                   for k, v in settings.items()}}  # fmt: skip
+        name = "adam" if name.startswith(("ada", "nad")) else "adamw"
+        given.note("optimizer", "is not known here", f"{name} is taken")
     found = {"name": name, "learning_rate": _OPTIMIZERS[name],
              "weight_decay": _KERAS_DECAY.get(name, 0.0), "momentum": 0.0}  # fmt: skip
-    for key, value in settings.items():
-        if key in ("learning_rate", "weight_decay", "momentum", "clip_norm") and (
-            (plain := number(value)) is not None
-        ):
-            found[key] = plain
-        else:
-            notes.add(f"optimizer.{key}", value, "has no place in a recipe", "left out")
+    for field in ("learning_rate", "weight_decay", "momentum", "clip_norm"):
+        places = [(settings, field), *([(given, field)] if field != "clip_norm" else [])]
+        value = agreed(places, OptimizerRecipe, field, taken=f"{found.get(field, 0.0)} is taken")
+        if value and field == "momentum" and name.startswith("adam"):
+            where = next(reader for reader, key in places if reader.has(key))
+            where.note(field, f"{name} has none of its own", LEFT_OUT)
+        elif value is not None:
+            found[field] = value
     return found
 
 
-def _phases(
-    given: Mapping[str, Any], model: Mapping[str, Any], notes: Notes
-) -> list[dict[str, Any]]:
-    """One phase of the head where the backbone is frozen, else two."""
-    last, how = _trained(given, str(model["backbone"]), str(model["weights"]), notes)
-    common: dict[str, Any] = {
-        "schedule": "constant",
-        "learning_rate": None,
-        "patience": _patience(given),
-    }
-    for key in ("epochs", "batch_size"):
-        if (value := number(given.get(key))) is not None:
-            common[key] = int(value)
-    if last is None:
-        return [{"kind": "probe", **common}]
-    fine = {"kind": "fine_tune", "last": last, "layer_decay": 1.0, "warmup": 0.0, **common}
-    if last == "all" and model["weights"] == "none":
-        return [fine]
-    notes.add("strategy", how, "an untrained head would spoil trained layers",
-              "a phase of the head alone comes first")  # fmt: skip
-    return [{"kind": "probe"}, fine]
+def _split(given: Reader) -> dict[str, float]:
+    def part(value: object) -> float | None:
+        found = number(value)
+        return found if found is not None and 0 < found < 0.5 else None
 
-
-def _trained(
-    given: Mapping[str, Any], backbone: str, weights: str, notes: Notes
-) -> tuple[int | str | None, str]:
-    """Stages that learn (None: the head alone), and what said so."""
-    said, fixed = given.get("strategy"), number(given.get("fixed_layers"))
-    text = str(said or "").lower()
-    if weights == "none" and (said is None or "scratch" in text):
-        return "all", "random weights"
-    if fixed is None and (numbers := re.findall(r"\d+", text)):
-        fixed = _fixed(text, int(numbers[0]), backbone)
-    if fixed is not None and not _is_frozen(text):
-        if fixed <= 0:
-            return "all", "no layer fixed"
-        last, how = stages_to_train(backbone, int(fixed))
-        taken = f"stages are counted here: {how}, learn" if last else f"{how} are fixed"
-        notes.add("fixed_layers", f"{fixed:g}", "layers are Keras' own count", taken)
-        return last, f"{fixed:g} layers fixed"
-    if any(part in text for part in ("fine", "full", "unfrozen", "unfreeze", "scratch", "all")):
-        return "all", text
-    if said is not None and not _is_frozen(text):
-        notes.add("strategy", said, "is not known here", "the backbone is frozen")
-    return None, "frozen"
-
-
-def _is_frozen(text: str) -> bool:
-    words = ("frozen", "freeze", "feature", "transfer", "head")
-    return any(part in text for part in words) and not re.search(r"\d|un(frozen|freeze)", text)
-
-
-def _fixed(text: str, count: int, backbone: str) -> int | None:
-    """Keras' layers that stay as they are, where so many are said to be fixed, or to learn."""
-    if not re.search(r"last|train|unfreeze|unfrozen|fine", text):
-        return count
-    total = layers_of(backbone)
-    return None if total is None else max(0, total - count)
-
-
-def _patience(given: Mapping[str, Any]) -> int:
-    stop = given.get("early_stopping")
-    inner = stop.get("patience") if isinstance(stop, Mapping) else stop
-    said = number(given.get("patience", inner))
-    return int(said) if said and said >= 1 else _ENOUGH
-
-
-def _split(given: Mapping[str, Any], content: dict[str, Any], notes: Notes) -> None:
-    for key, name in (("validation_split", "validation"), ("test_split", "test")):
-        part = number(given.get(key))
-        if part is None:
+    found: dict[str, float] = {}
+    for key, field in (("validation_split", "validation"), ("test_split", "test")):
+        value = given.take(key, part, reason="is no part of the patients", taken=_OWN)
+        if value is None:
             continue
-        if 0 < part < 0.5:
-            content.setdefault("split", {})[name] = part
+        try:
+            SplitRecipe.model_validate({**found, field: value})
+        except ValidationError:
+            given.note(key, "leaves too little to train on", _OWN)
         else:
-            notes.add(key, part, "is no part of the patients", "the recipe's own is taken")
+            found[field] = value
+    return found

@@ -5,20 +5,23 @@ Nothing is executed: where a value is code, its text is kept to be shown.
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pneumoscope.core.errors import RecipeError
-from pneumoscope.core.recipe.keras_fields import word
+from pneumoscope.core.recipe.keras_python import dictionaries
+from pneumoscope.core.recipe.keras_reader import LEFT_OUT, Code, word
 
 
 def load_parameters(path: Path, *, pick: str | None = None) -> dict[str, Any]:
     """The dictionary in a `.json`, `.yaml`, `.yml` or `.py` file.
+
+    What is no literal, what stands beside the dictionary in JSON or YAML, and what a Python file
+    does to it later in ways that are not followed, is in it as `Code`.
 
     Args:
         path: The file.
@@ -32,10 +35,10 @@ def load_parameters(path: Path, *, pick: str | None = None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}). Give a text file.") from error
     readers: dict[str, Callable[[str], Any]] = {
-        ".json": json.loads,
-        ".yaml": yaml.safe_load,
-        ".yml": yaml.safe_load,
-        ".py": _python,
+        ".json": _json,
+        ".yaml": _yaml,
+        ".yml": _yaml,
+        ".py": dictionaries,
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -50,62 +53,65 @@ def load_parameters(path: Path, *, pick: str | None = None) -> dict[str, Any]:
     return _picked(content, pick, path)
 
 
-class Code(str):
-    """The text of an expression that is no literal: it is shown, never executed."""
+def _json(text: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise ValueError(f"the key '{key}' stands twice")
+            found[key] = value
+        return found
 
-    __slots__ = ()
-
-
-def _python(text: str) -> dict[str, Any]:
-    """Every name that is assigned a dictionary, or a list of some."""
-    found: dict[str, Any] = {}
-    for statement in ast.parse(text).body:
-        if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            continue
-        value = statement.value
-        for target in (
-            statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        ):
-            if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
-                found[target.id] = _literal(value)
-    return found
+    return json.loads(text, object_pairs_hook=once)
 
 
-def _literal(node: ast.expr | None) -> Any:
-    """A literal; within dictionaries and lists, what is none becomes its own text."""
-    if isinstance(node, ast.Dict):
-        keys = [ast.unparse(key) if key is not None else "**" for key in node.keys]
-        plain = [
-            key.value if isinstance(key, ast.Constant) else text
-            for key, text in zip(node.keys, keys, strict=True)
-        ]
-        return {str(k): _literal(value) for k, value in zip(plain, node.values, strict=True)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_literal(item) for item in node.elts]
+class _OnceLoader(yaml.SafeLoader):
+    """YAML's own rule, which its reader does not enforce: a key stands once in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            twice = next(key for at, key in enumerate(keys) if key in keys[:at])
+            problem = f"the key '{twice}' stands twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _yaml(text: str) -> Any:
+    loader = _OnceLoader(text)
     try:
-        return ast.literal_eval(node) if node is not None else None
-    except (ValueError, TypeError):
-        return Code(ast.unparse(node) if node is not None else "")
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _picked(content: Any, pick: str | None, path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping) or not content:
         raise RecipeError(f"{path}: holds no dictionary. Give one, such as params = {{...}}.")
     inner = {str(k): v for k, v in content.items() if isinstance(v, Mapping)}
-    if pick is not None:
-        if pick not in inner:
-            names = ", ".join(inner) or "none"
-            raise RecipeError(f"{path}: has no dictionary '{pick}'; there are: {names}.")
-        return dict(inner[pick])
-    if "params" in inner:
-        return dict(inner["params"])
-    if any(word(key) in ("model", "backbone", "basemodel", "modelname") for key in content) and (
-        path.suffix.lower() != ".py"
-    ):
+    of_python = path.suffix.lower() == ".py"
+    if pick is not None and pick not in inner:
+        names = ", ".join(inner) or "none"
+        raise RecipeError(f"{path}: has no dictionary '{pick}'; there are: {names}.")
+    meant = pick or ("params" if "params" in inner else None)
+    backbones = ("model", "backbone", "basemodel", "modelname")
+    if meant is None and not of_python and any(word(key) in backbones for key in content):
         return {str(k): v for k, v in content.items()}
-    if len(inner) == 1:
-        return dict(next(iter(inner.values())))
-    names = ", ".join(inner) or "none"
-    raise RecipeError(
-        f"{path}: which dictionary is meant? There are: {names}. Name one by --pick, or `params`."
-    )
+    if meant is None and len({id(value) for value in inner.values()}) == 1:
+        meant = next(iter(inner))
+    if meant is None:
+        names = ", ".join(inner) or "none"
+        raise RecipeError(
+            f"{path}: which dictionary is meant? There are: {names}. Name one by --pick, or "
+            "`params`."
+        )
+    return {**inner[meant], **({} if of_python else _beside(content, meant, pick))}
+
+
+def _beside(content: Mapping[Any, Any], meant: str, pick: str | None) -> dict[str, Any]:
+    """What stands beside the dictionary that is read; whoever picks one leaves the others."""
+    return {
+        f"{key} (beside {meant})": Code(repr(value), "stands outside what is read", LEFT_OUT)
+        for key, value in content.items()
+        if str(key) != meant and not (pick is not None and isinstance(value, Mapping))
+    }

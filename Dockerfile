@@ -2,7 +2,7 @@
 # docs/serving.md says how to run it.
 FROM python:3.12-slim AS build
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml README.md LICENSE NOTICE constraints.txt ./
 COPY src ./src
 # The environment gets no pip of its own, and torch without its GPU libraries.
 RUN python -m venv --without-pip /opt/pneumoscope \

@@ -32,13 +32,13 @@ def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 def _shown(path: str, command: Any) -> Iterator[str]:
     context = command.context_class(command, info_name=path, max_content_width=10_000)
-    summary, _, example = " ".join(command.help.split()).partition("Example: ")
+    summary, *examples = " ".join(command.help.split()).split("Example: ")
     usage = " ".join(
         [path, "[OPTIONS]", *(_place(one) for one in command.params if _positional(one))]
     )
     yield from (f"## `{path}`", "", summary.strip(), "", "```text", usage, "```", "")
-    if example:
-        yield from ("Example:", "", "```sh", example, "```", "")
+    for example in examples:
+        yield from ("Example:", "", "```sh", example.strip(), "```", "")
     yield from ("| argument or option | does |", "|---|---|")
     for one in command.params:
         if record := one.get_help_record(context):

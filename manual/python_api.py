@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args, get_type_hints
 
@@ -141,8 +142,17 @@ def _summary(one: Any) -> str:
 
 def _docstring(one: Any) -> Iterator[str]:
     """Google's form as Markdown: a list under each heading, examples as code."""
+    text, found, example = (inspect.getdoc(one) or "").partition("\nExample:\n")
+    yield from _prose(text.rstrip("\n"))
+    if found:
+        code = textwrap.dedent(example).strip("\n")
+        yield from ("**Example**", "", "```python", *code.splitlines(), "```", "")
+
+
+def _prose(text: str) -> Iterator[str]:
+    """All but the example: paragraphs, lists, doctests."""
     listing = fenced = False
-    for line in (inspect.getdoc(one) or "").splitlines():
+    for line in text.splitlines():
         if fenced and not line.strip():
             yield "```"
             fenced = False

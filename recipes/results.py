@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ Made by `make results` from the records in `docs/records`, not by hand. A record
 - These are development figures: on images that were at hand while the program was made.
 - Intervals are 95 %, by resampling patients (images, where nobody knows the patients).
 - Seconds are of a machine that others used at the same time.
+- Where a target was set, `met` says whether the value keeps to it: **no** marks a miss.
 - For research use. Not a medical device.
 """
 _REPOSITORY = "https://github.com/pneumoscope/pneumoscope/blob/main"
@@ -190,18 +193,48 @@ def _bench(name: str, record: Mapping[str, Any]) -> str:
         [
             escape_markdown(one["measure"]),
             _short(one["value"]),
-            escape_markdown(one["unit"]),
+            escape_markdown(one["unit"] or _unit(one["measure"])),
             escape_markdown(one["target"]),
+            met(one["value"], one["target"]),
         ]
         for one in record["figures"]
     ]
     place = f"{machine['processor']}, {machine['cores']} cores"
+    only = name.removeprefix("bench").removeprefix("-")
+    command = f"python bench/run.py --only {only}" if only else "make bench"
     lines = [
-        f"## Measurements: {name}", "",
-        f"`make bench`, {record['created'][:10]}, {place}.", "",
-        *_table(("measure", "value", "unit", "wanted"), rows),
+        f"## Measurements: {only or 'all'}", "",
+        f"`{command}`, {record['created'][:10]}, {place}.", "",
+        *_table(("measure", "value", "unit", "wanted", "met"), rows),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+_UNITS = {
+    r"peak GiB$": "GiB",
+    r"^Keras: .* predict one$": "ms",
+    r"^Keras: (generator|.* (none|last 30|all|predict rate))$": "images/s",
+}
+"""Of measures that are recorded without one."""
+
+
+def _unit(measure: str) -> str:
+    return next((unit for pattern, unit in _UNITS.items() if re.search(pattern, measure)), "")
+
+
+_COMPARED = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "": operator.eq,
+}  # fmt: skip
+_TARGET = re.compile(r"(?P<sign>[<>]=?|) ?(?P<bound>-?[\d,]+(\.\d+)?)")
+
+
+def met(value: float, target: str) -> str:
+    """`yes` or `**no**`; nothing where no bound is wanted (none, or `~`: about)."""
+    found = _TARGET.fullmatch(target)
+    if not found:
+        return ""
+    reached = _COMPARED[found["sign"]](value, float(found["bound"].replace(",", "")))
+    return "yes" if reached else "**no**"
 
 
 def _test_of(run: Mapping[str, Any]) -> tuple[float | None, float | None]:

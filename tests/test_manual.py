@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from typer.testing import CliRunner
 from app_driver import dicom
 from check_site import foreign
 from pneumoscope._version import __version__
+from pneumoscope.bundle.archive import CARD, open_bundle
+from pneumoscope.bundle.champion import packaged_champion
 from pneumoscope.cli.arguments import recipe_from
 from pneumoscope.cli.main import app
 from pneumoscope.core.recipe import Recipe, load_recipe, override, parse_recipe
@@ -33,7 +36,8 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE
 )
 _MARK = re.compile(r"<!-- (run|not run: .+) -->\n\s*\Z")
-_STARTS = ("tutorial.md", "how-to", "reference", "serving.md", "app.md")
+_STARTS = ("tutorial.md", "tour.", "champion.md", "how-to", "reference", "serving.md", "app.md")
+TRANSLATED = (READMES, (DOCS / "tour.md", DOCS / "tour.fr.md"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Block:
 
 
 def blocks(*kinds: str) -> list[Block]:
-    """The blocks of READMEs, tutorial, guides and reference, in order."""
+    """The blocks of READMEs, tutorial, tour, guides and reference, in order."""
     found = []
     named = {page.relative_to(DOCS).as_posix(): page for page in PAGES}
     chosen = {name: page for name, page in named.items() if name.startswith(_STARTS)}
@@ -185,21 +189,41 @@ def test_yaml_of_the_manual_is_a_recipe_or_a_space(block: Block) -> None:
         assert parse_recipe(content) != Recipe()
 
 
-def test_the_french_readme_follows_the_english() -> None:
-    english, french = (page.read_text("utf8") for page in READMES)
+@pytest.mark.parametrize("pair", TRANSLATED, ids=lambda pair: pair[0].stem)
+def test_the_french_page_follows_the_english(pair: tuple[Path, Path]) -> None:
+    english, french = (page.read_text("utf8") for page in pair)
     for pattern in (r"^#+ ", r"^\|", r"!?\]\([^)]+\)"):
         counts = [len(re.findall(pattern, text, re.M)) for text in (english, french)]
-        # The French page names the English one, and says that the manual is in English.
-        assert counts[0] <= counts[1] <= counts[0] + 1, pattern
+        assert counts[0] == counts[1], pattern
     commands_of = [
         [
             re.sub(r"\s*#.*", "", block.code)
             for block in blocks("sh", "python")
             if block.page == page.name
         ]
-        for page in READMES
+        for page in pair
     ]
     assert commands_of[0] == commands_of[1]
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert max(len(page.read_text("utf8").splitlines()) for page in READMES) <= 90
+
+
+@pytest.mark.parametrize("pair", TRANSLATED, ids=lambda pair: pair[0].stem)
+def test_commands_can_be_pasted_one_after_the_other(pair: tuple[Path, Path]) -> None:
+    making = (
+        r"""(?:write_phantoms\("|> |--(?:output|saliency|parts|show-augmentation) )([\w./-]+)"""
+    )
+    there: set[str] = set()
+    for line in "".join(one.code for one in blocks("sh") if one.page == pair[0].name).splitlines():
+        made = set(re.findall(making, line))
+        for word in shlex.split(line, comments=True) if "pneumoscope" in line else []:
+            place = word.rpartition("=")[2].removeprefix("@")
+            if re.fullmatch(r"[\w-]+(/[\w.-]+)+|[\w-]+\.(yaml|json|png|csv)", place):
+                roots = {place, *map(str, Path(place).parents)}
+                assert roots & (there | made) or (ROOT / place).is_file(), f"{place} is not there"
+        there |= made
 
 
 def test_version_and_licence_are_said_alike() -> None:
@@ -207,8 +231,25 @@ def test_version_and_licence_are_said_alike() -> None:
     needed = {"cff-version", "message", "title", "authors"}
     assert needed <= citation.keys()
     assert (citation["version"], citation["license"]) == (__version__, "Apache-2.0")
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["license-files"]
+    weights = {one.name for one in (ROOT / "src/pneumoscope/models/weights_data").iterdir()}
+    for page in (ROOT / "NOTICE", DOCS / "reference" / "licences.md"):
+        assert {name for name in weights if name not in page.read_text("utf8")} == set()
+    assert {"LICENSE", "NOTICE"} <= set(shipped)
     changelog = (ROOT / "CHANGELOG.md").read_text("utf8")
     assert re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.M)[0] == __version__
+
+
+def test_what_pages_say_of_the_champion_its_card_says() -> None:
+    card = open_bundle(packaged_champion()).files[CARD].decode()
+    figure = r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)"
+    for page in (*READMES, DOCS / "champion.md", ROOT / "recipes" / "champion" / "README.md"):
+        text = " ".join(page.read_text("utf8").split())
+        told = set(re.findall(figure, re.sub(r"(?<=\d),(?=\d)", ".", text).replace(" à ", " to ")))
+        assert len(told) >= 2, page
+        assert {one for one in told if one not in card} == set(), page
+        assert re.search(r"verdict (is|est) (red|rouge)", text), page
+    assert "**Red.**" in card
 
 
 def test_files_of_a_run_are_explained(trained: TrainResult) -> None:

@@ -12,7 +12,7 @@ from pneumoscope.core.errors import InputError
 from pneumoscope.core.provenance import provenance
 from pneumoscope.workflows.results import TrainResult
 from records import RECORDS, collect
-from results import PAGE, render
+from results import PAGE, met, render
 from run_plan import HERE
 
 
@@ -98,9 +98,21 @@ def test_records_become_the_page(runs: Path, recipes: Path, tmp_path: Path) -> N
 
 def test_measurements_are_kept_too(recipes: Path, tmp_path: Path) -> None:
     figure = {"measure": "train", "value": 12.3456, "unit": "s", "target": "< 20"}
-    put(tmp_path / "bench.json", {"figures": [figure], **provenance()})
-    collect(tmp_path / "bench.json", tmp_path / "records")
-    assert "| train | 12.35 | s | &lt; 20 |" in render(tmp_path / "records", recipes)
+    missed = {"measure": "own: peak GiB", "value": 3, "unit": "", "target": "<= 2.5"}
+    put(tmp_path / "bench.json", {"figures": [figure, missed], **provenance()})
+    put(tmp_path / "bench-start_up.json", {"figures": [figure], **provenance()})
+    for name in ("bench", "bench-start_up"):
+        collect(tmp_path / f"{name}.json", tmp_path / "records")
+    page = render(tmp_path / "records", recipes)
+    assert "| train | 12.35 | s | &lt; 20 | yes |" in page
+    assert "| own: peak GiB | 3 | GiB | &lt;= 2.5 | **no** |" in page
+    assert page.count("`make bench`, ") == page.count("`python bench/run.py --only start_up`") == 1
+    assert [met(0.5, target) for target in ("> -0.003", "0", "~ 4,000", "")] == [
+        "yes",
+        "**no**",
+        "",
+        "",
+    ]
 
 
 def test_what_must_not_be_told_is_refused(runs: Path, tmp_path: Path) -> None:

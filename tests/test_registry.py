@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from pneumoscope.bundle.archive import open_bundle
@@ -24,23 +26,30 @@ from pneumoscope.core.errors import InputError, StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.types import FloatArray
 from pneumoscope.evaluation.calibration import softmax
-from pneumoscope.tracking import sync
+from pneumoscope.evaluation.verdict.judge import ITEMS
+from pneumoscope.tracking import Parent, Record, load_record, sync
+from pneumoscope.tracking.contents import record_of
 from pneumoscope.tracking.models import champion_of, resolve
+from pneumoscope.tracking.offline import store_of
 from pneumoscope.tracking.promotion import promotions
 from pneumoscope.tracking.stores import local_store
 from pneumoscope.workflows.bundles import bundle_at
 from pneumoscope.workflows.promoting import PromoteResult, promote
 from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.verdict_gate import verdict_gate
 
 mlflow = pytest.importorskip("mlflow")
 
-GREEN = [
-    {"item": "calibration", "colour": "green", "value": 0, "threshold": 1, "sentence": "ok."},
-    {"item": "sources", "colour": "grey", "value": 0, "threshold": 0, "sentence": "Not judged."},
-]
-RED = [
-    {"item": "shortcut", "colour": "red", "value": 1, "threshold": 0, "sentence": "Size tells it."}
-]
+
+def verdict(**colours: str) -> list[dict[str, object]]:
+    return [
+        {"item": item, "colour": colours.get(item, "green"), "sentence": f"About {item}."}
+        for item in ITEMS
+    ]
+
+
+GREEN = verdict(sources="grey")
+RED = verdict(shortcuts="red")
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,19 @@ def replaced(folder: Path, logits: FloatArray) -> None:
     table.write_parquet(folder / "predictions.parquet")
 
 
+def inputs_of(run: Any) -> dict[str, tuple[str, str, str]]:
+    return {
+        item.tags[0].value: (item.dataset.name, item.dataset.digest, item.dataset.profile)
+        for item in run.inputs.dataset_inputs
+    }
+
+
+def test_a_run_known_by_its_files_stays_known(trained: TrainResult, tmp_path: Path) -> None:
+    shutil.copytree(trained.output, tmp_path / "small", ignore=shutil.ignore_patterns("tracking*"))
+    found = [sync(tmp_path, uri=trained.tracking_uri)[0] for _ in range(2)]
+    assert [(one.run_id, one.state) for one in found] == [(trained.run_id, "there")] * 2
+
+
 def test_a_lost_store_is_made_anew_from_run_folders(shelf: Shelf, trained: TrainResult) -> None:
     before = mlflow.MlflowClient(tracking_uri=trained.tracking_uri).get_run(trained.run_id)
     champion = champion_of("chest", runs=shelf.folder)
@@ -129,6 +151,11 @@ def test_a_lost_store_is_made_anew_from_run_folders(shelf: Shelf, trained: Train
     after = shelf.client.get_run(champion.run_id)
     assert after.info.status == "FINISHED"
     ours = {k: v for k, v in before.data.metrics.items() if not k.startswith("system/")}
+    assert inputs_of(before) == inputs_of(after)
+    assert len(inputs_of(after)) == 5
+    named = [name for name in before.data.tags if name.startswith("pneumoscope.precision")]
+    assert len(named) == 2
+    assert all(after.data.tags[name] == before.data.tags[name] for name in named)
     assert ours.keys() == after.data.metrics.keys()
     assert all(after.data.metrics[name] == pytest.approx(ours[name], abs=1e-6) for name in ours)
     written = {"compute.precision", "compute.engine"}
@@ -147,7 +174,7 @@ def test_who_when_and_why_are_in_the_registry(shelf: Shelf) -> None:
     (entry,) = [one for one in promotions(local_store(shelf.folder), "chest") if one.version == 1]
     assert entry.who == "Ada"
     assert entry.when.startswith("20")
-    assert entry.why == "no red among 2 verdicts; not judged: sources; there was no champion"
+    assert entry.why == "no red among 11 verdicts; not judged: sources; there was no champion"
     again = promote(shelf.first, name="chest")
     assert (again.version, again.changed) == (1, False)
 
@@ -159,6 +186,26 @@ def test_a_champion_is_fetched_by_its_address(shelf: Shelf, fresh_cache: Path) -
     (found / "model.onnx").write_bytes(b"changed")
     again = resolve("models:/chest@champion", runs=shelf.folder)
     assert open_bundle(again).model_id == open_bundle(shelf.first / "bundle").model_id
+
+
+@pytest.mark.parametrize("model", ["../../victim", "{tmp}/victim", "..", "m-12", ""])
+def test_a_registry_s_tag_chooses_no_folder(
+    shelf: Shelf, fresh_cache: Path, tmp_path: Path, model: str
+) -> None:
+    victim, kept = tmp_path / "victim" / "file", fresh_cache / "kept"
+    for file in (victim, kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("dear")
+    before = shelf.client.get_model_version("chest", "1").tags["pneumoscope.model"]
+    named = model.format(tmp=tmp_path)
+    shelf.client.set_model_version_tag("chest", "1", "pneumoscope.model", named)
+    try:
+        for address in ("models:/chest@champion", "models:/chest/1"):
+            with pytest.raises(StorageError, match=r"models:/chest/1: .* 32 hexadecimal digits"):
+                resolve(address, runs=shelf.folder)
+    finally:
+        shelf.client.set_model_version_tag("chest", "1", "pneumoscope.model", before)
+    assert victim.read_text() == kept.read_text() == "dear"
 
 
 @pytest.mark.parametrize(
@@ -253,13 +300,63 @@ def test_a_run_without_assessment_needs_a_reason(
         promote(folder, name="alone", uri=local_store(shelf.folder).uri)
 
 
+def test_what_nobody_asked_about_is_not_passed(
+    shelf: Shelf, challenger: Callable[[float], Path]
+) -> None:
+    folder, uri = challenger(1.0), local_store(shelf.folder).uri
+    asked = yaml.safe_load((folder / "recipe.yaml").read_text())
+
+    def refused(found: list[dict[str, object]], reason: str, **audit: object) -> None:
+        recipe = copy.deepcopy(asked)
+        recipe["evaluate"]["audit"] |= audit
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        assert verdict_gate(assessed(folder, found)).passed is not bool(reason)
+        if reason:
+            with pytest.raises(InputError, match=reason) as caught:
+                promote(folder, name="asked", uri=uri)
+            assert "\n" not in str(caught.value)
+
+    unasked = verdict(shortcuts="grey", robustness="grey", saliency="grey", shift="grey")
+    remedy = r"train \S*recipe\.yaml --set evaluate\.audit\.enabled=true; or .*--override"
+    reason = r"nobody asked about shortcuts, robustness and saliency \(.*enabled: false\)"
+    refused(unasked, rf"{reason}.*{remedy}", enabled=False)
+    refused(unasked, r"about robustness \(.*corruptions: 0\).*corruptions=200", corruptions=0)
+    refused(unasked, "")
+    refused([], r"assessment\.json has no verdict on discrimination, .* Train again")
+    refused(verdict()[:5], "has no verdict on shortcuts, sources, robustness")
+    refused(verdict(), "", enabled=False)
+
+
+def test_a_benchmark_s_training_is_promoted_in_its_benchmark_s_store(
+    shelf: Shelf, challenger: Callable[[float], Path], tmp_path: Path
+) -> None:
+    uri, bench = local_store(shelf.folder).uri, tmp_path / "bench"
+    child = bench / "runs" / "small-seed0"
+    shutil.copytree(challenger(1.0), child)
+    record = record_of(child)
+    above = Record("bench", record.experiment, kind="benchmark", uri=uri)
+    above.save(bench)
+    record.parent = Parent(above.key, None, "bench", record.experiment, uri)
+    record.uri = uri
+    record.save(child)
+    with pytest.raises(InputError, match=r"champion .version 1. are a statistical tie"):
+        promote(child, name="chest")
+    assert promote(child, name="benched").uri == uri
+    kept = load_record(child)
+    assert kept is not None
+    assert kept.uri == uri
+    assert not list(tmp_path.rglob("mlflow.db"))
+    (child / "tracking.json").unlink()
+    assert store_of(child) == local_store(tmp_path)
+
+
 def test_red_a_tie_and_worse_are_refused(shelf: Shelf, challenger: Callable[[float], Path]) -> None:
     uri = local_store(shelf.folder).uri
     folder = challenger(1.0)
     with pytest.raises(InputError, match=r"statistical tie.*and not smaller"):
         promote(folder, name="chest", uri=uri)
     assessed(folder, RED)
-    with pytest.raises(InputError, match=r"1 red: Size tells it; .*tie"):
+    with pytest.raises(InputError, match=r"1 red: About shortcuts; .*tie"):
         promote(folder, name="chest", uri=uri)
     assessed(folder, GREEN)
     scaled(folder, -1.0)
@@ -293,7 +390,7 @@ def test_a_tie_that_is_smaller_and_an_override_are_promoted(
     finally:
         assessed(shelf.first, GREEN)
     assert (better.version, better.replaced, better.override) == (2, 1, "trial only")
-    assert any("Size tells it" in line for line in reporter.warnings)
+    assert any("About shortcuts" in line for line in reporter.warnings)
     entries = promotions(store, "other")
     assert {entry.version: entry.replaced is None for entry in entries} == {1: False, 2: True}
     assert any("override: trial only" in entry.why for entry in entries)

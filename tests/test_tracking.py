@@ -17,13 +17,15 @@ from urllib.parse import unquote, urlparse
 import pytest
 import yaml
 
-from pneumoscope.core.errors import StorageError
+from pneumoscope.core.addresses import shown
+from pneumoscope.core.errors import InputError, StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.tracking import Identity, TrackedRun, sync, tracked_run
-from pneumoscope.tracking.record import load_record
-from pneumoscope.tracking.stores import local_store, shown
+from pneumoscope.tracking.record import Record, load_record
+from pneumoscope.tracking.stores import Store, local_store, reason
 from pneumoscope.workflows.results import TrainResult
+from pneumoscope.workflows.tuning.storage import resolve_storage
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -344,9 +346,57 @@ def test_more_parameters_than_one_request_takes(local: Path) -> None:
     assert "nan" not in found.metrics
 
 
-def test_addresses_are_shown_without_passwords() -> None:
-    assert shown("http://ada:secret@host:5000/x") == "http://host:5000/x"
-    assert shown("sqlite:////tmp/a@b/mlflow.db") == "sqlite:////tmp/a@b/mlflow.db"
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://ada:secret@host:5000/x", "http://host:5000/x"),
+        ("http://ada:se@cret@host:5000", "http://host:5000"),
+        ("http://host:5000/x@y", "http://host:5000/x@y"),
+        ("https://[::1]:5000/x?token=secret&y", "https://[::1]:5000/x?token=***&***"),
+        ("postgresql://me:se@cret@host/db", "postgresql://host/db"),
+        ("postgresql://me:se/cret@host/db", "postgresql://host/db"),
+        ("postgresql://me:123/secret@host/db", "postgresql://host/db"),
+        ("postgresql://me:se?cret@host/db", "postgresql://host/db"),
+        ("postgresql://h/db?user=u&password=a@b&c", "postgresql://h/db?user=***&password=***&***"),
+        ("sqlite:////tmp/a@b/mlflow.db?timeout=5", "sqlite:////tmp/a@b/mlflow.db?timeout=5"),
+        ("/a/b@c/study.journal", "/a/b@c/study.journal"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(address: str, expected: str) -> None:
+    assert shown(address) == expected
+    assert Store(address).shown == expected
+    assert f"refused by {expected} as" in reason(OSError(f"refused by {address} as"))
+
+
+def test_the_tuning_storage_is_refused_without_its_password() -> None:
+    with pytest.raises(InputError, match=r"--storage mysql://host/db\?password=\*\*\*: allowed"):
+        resolve_storage("mysql://ada:p@ss@host/db?password=secret", Path("study"), workers=1)
+
+
+def test_benchmarks_that_were_stopped_are_two_and_unfinished(copied: Path, tmp_path: Path) -> None:
+    folder, store = tmp_path / "runs", local_store(copied)
+    for name, status in (("first", "RUNNING"), ("second", "KILLED"), ("study", "KILLED")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "split.parquet").write_bytes(b"the same")
+        kind = "tune" if name == "study" else "benchmark"
+        Record(name, "pneumoscope/stopped@1", kind=kind, status=status).save(folder / name)
+    client = mlflow.MlflowClient(tracking_uri=store.uri)
+    for _ in range(2):
+        done = {one.folder.name: one for one in sync(folder, uri=store.uri)}
+        assert {one.state for one in done.values()} == {"unfinished"}
+        found = {name: client.get_run(one.run_id) for name, one in done.items()}
+        assert {name: run.info.status for name, run in found.items()} == {
+            "first": "RUNNING", "second": "KILLED", "study": "KILLED",
+        }  # fmt: skip
+        assert len(client.search_runs([found["first"].info.experiment_id])) == 3
+        assert all(run.data.tags["pneumoscope.complete"] == "false" for run in found.values())
+        records = [load_record(folder / name) for name in found]
+        assert not any(record is None or record.complete for record in records)
+    (folder / "first" / "leaderboard.csv").write_text("candidate")
+    told = [sync(folder / "first", uri=store.uri)[0].state for _ in range(2)]
+    assert told == ["completed", "there"]
+    run = client.get_run(done["first"].run_id)
+    assert (run.info.status, run.data.tags["pneumoscope.complete"]) == ("FINISHED", "true")
 
 
 def test_the_environment_is_left_as_it_was(local: Path) -> None:

@@ -24,6 +24,7 @@ from pneumoscope.core.errors import StorageError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.core.recipe.space import parse_space
+from pneumoscope.evaluation.verdict.judge import ITEMS
 from pneumoscope.tracking import DataInput, Identity, Parent, TrackedRun, sync, tracked_run
 from pneumoscope.tracking.models import resolve
 from pneumoscope.tracking.record import load_record
@@ -235,7 +236,8 @@ def test_the_champion_of_a_server_is_fetched(
 ) -> None:
     if server.process is None:
         server.start()
-    (lost.folder / "assessment.json").write_text('{"verdict": []}')
+    verdict = [{"item": item, "colour": "green"} for item in ITEMS]
+    (lost.folder / "assessment.json").write_text(json.dumps({"verdict": verdict}))
     done = promote(lost.folder, name="chest")
     assert (done.version, done.uri) == (1, server.uri)
     found = resolve("models:/chest@champion")

@@ -27,7 +27,7 @@ from pneumoscope.workflows.tuning.accounts import records
 from pneumoscope.workflows.tuning.crew import crew
 from pneumoscope.workflows.tuning.plan import Search, StudyPlan, read_material
 from pneumoscope.workflows.tuning.run import TuneResult, tune
-from pneumoscope.workflows.tuning.storage import resolve_storage, shown
+from pneumoscope.workflows.tuning.storage import resolve_storage
 from pneumoscope.workflows.tuning.study import OpenStudy, open_study
 from pneumoscope.workflows.tuning.tracked import key_of
 from pneumoscope.workflows.tuning.worker import Worker
@@ -398,11 +398,6 @@ def test_a_storage_that_cannot_be_reached_is_one_line(
         tune(recipe, space, output=tmp_path / "s", seeds=0, storage=storage)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
-
-
-def test_passwords_are_not_shown() -> None:
-    assert shown("postgresql://me:secret@host/db") == "postgresql://me@host/db"
-    assert shown("/a/b@c/study.journal") == "/a/b@c/study.journal"
 
 
 def test_what_cannot_be_tuned_is_refused_before_any_work(

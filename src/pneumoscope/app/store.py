@@ -27,7 +27,7 @@ class StoredRun:
 
 def store_name(uri: str) -> str:
     """The store's address without user and password."""
-    from pneumoscope.tracking.stores import shown
+    from pneumoscope.core.addresses import shown
 
     return shown(uri)
 

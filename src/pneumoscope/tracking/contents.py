@@ -9,14 +9,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
+from polars.exceptions import PolarsError
 
 from pneumoscope.core.errors import InputError
 from pneumoscope.core.files import sha256, sha256_file
+from pneumoscope.tracking.inputs import inputs_of
 from pneumoscope.tracking.naming import (
     CONTENT_TAG,
     epoch_metrics,
     flatten,
+    named_precisions,
     provenance_tags,
     result_metrics,
 )
@@ -28,6 +32,7 @@ _IDENTITY = (
     "bundle/bundle.json", "leaderboard.csv", "trials.csv",
 )  # fmt: skip
 _ARTEFACTS = "mlartifacts"
+_CATALOGUE = "catalogue.parquet"
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -91,14 +96,17 @@ def _drawn(folder: Path) -> Record:
             params=flatten(recipe),
             tags={
                 **provenance_tags(spec.get("provenance", {})),
+                **_precisions(recipe),
                 "data": digest,
                 "pneumoscope.imported": "true",
                 CONTENT_TAG: content_key(folder),
             },
-            inputs=[DataInput(name, digest, "data", _counts(spec))],
+            inputs=_inputs(folder, name) or [DataInput(name, digest, "data", _counts(spec))],
             metrics=list(_points(folder, metrics, ended)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, PolarsError
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise InputError(
             f"{folder}: cannot be read as a run ({reason}). Restore the folder that train wrote."
@@ -116,6 +124,22 @@ def _created(folder: Path, spec: Mapping[str, Any]) -> int:
     if created:
         return int(datetime.fromisoformat(created).timestamp() * 1000)
     return int((folder / "metrics.json").stat().st_mtime * 1000)
+
+
+def _precisions(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """As `train` tells them: the recipe in a run folder says what was chosen on the machine."""
+    compute = recipe.get("compute", {})
+    frozen, engine = compute.get("precision", "auto"), compute.get("engine", "auto")
+    if "auto" in (frozen, engine):
+        return {}
+    phases = [phase["precision"] for phase in recipe.get("phases", ()) if "precision" in phase]
+    return named_precisions(phases, frozen=frozen, engine=engine)
+
+
+def _inputs(folder: Path, name: str) -> list[DataInput]:
+    """The data and each split of them; none where the folder holds no catalogue."""
+    file = folder / _CATALOGUE
+    return list(inputs_of(name, pl.read_parquet(file))) if file.is_file() else []
 
 
 def _counts(spec: Mapping[str, Any]) -> dict[str, Any]:

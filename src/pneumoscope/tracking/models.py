@@ -27,6 +27,7 @@ SCHEME = "models:/"
 _DATA = "data"
 _MOST = 20
 _NAME = re.compile(r"[^/:@]{1,200}")
+_ID = re.compile(r"m-[0-9a-f]{32}")
 _LOADER = "pneumoscope.tracking.serving"
 _NEEDS = ("pneumoscope", "mlflow", "pandas")
 
@@ -134,18 +135,33 @@ def resolve(address: str, *, uri: str | None = None, runs: Path = Path("runs")) 
 
     Raises:
         InputError: the address is none, or there is no such model.
-        StorageError: the store cannot be reached or refuses.
+        StorageError: the store cannot be reached or refuses, or names a model as MLflow does not.
         BundleError: what was fetched is no bundle, or was changed.
     """
     store = choose_store(uri, runs)
     version = _named(store, address)
-    # A model's id never means another model, but another store may be asked for it.
-    place = cache_folder() / "models" / version.model_id
+    place = _place_of(version, store)
     if not _is_bundle(place):
         shutil.rmtree(place, ignore_errors=True)
         with staged_folder(place) as stage:
             fetch_model(store, version.model_id, stage)
     open_bundle(place)
+    return place
+
+
+def _place_of(version: Version, store: Store) -> Path:
+    """Where the version's bundle is cached; whoever may edit its tags chooses no other folder."""
+    shelf = cache_folder() / "models"
+    # A model's id never means another model, but another store may be asked for it.
+    place = shelf / version.model_id
+    if not _ID.fullmatch(version.model_id):
+        raise StorageError(
+            f"{SCHEME}{version.name}/{version.number}: {store.shown} says its model is "
+            f"{version.model_id[:80]!r}; allowed: m- and 32 hexadecimal digits. Correct the "
+            f"version's tag {MODEL_TAG}."
+        )
+    if place.resolve().parent != shelf.resolve():
+        raise StorageError(f"{place}: leads out of the cache. Remove the link.")
     return place
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pneumoscope.core.provenance import provenance
@@ -78,6 +78,18 @@ def provenance_tags(found: Mapping[str, Any] | None = None) -> dict[str, str]:
             f"{machine.get('processor')}, {machine.get('cores')} cores, {machine.get('system')}"
         )
     return tags
+
+
+def named_precisions(phases: Iterable[str], *, frozen: str, engine: str) -> dict[str, str]:
+    """In which precision phases and the frozen backbone computed; what engine the latter.
+
+    >>> named_precisions(["float32", "float32"], frozen="bfloat16", engine="openvino")
+    {'pneumoscope.precision': 'float32', 'pneumoscope.precision.frozen': 'bfloat16, OpenVINO'}
+    """
+    return {
+        "pneumoscope.precision": ", ".join(dict.fromkeys(phases)) or frozen,
+        "pneumoscope.precision.frozen": frozen if engine == "torch" else f"{frozen}, OpenVINO",
+    }
 
 
 def legal_name(name: str) -> str:

@@ -10,8 +10,12 @@ from pneumoscope.tracking.contents import find_runs, record_of
 from pneumoscope.tracking.record import Record
 from pneumoscope.tracking.stores import Store, asking, choose_store, store_at
 from pneumoscope.tracking.telling import Synced, tell_run
+from pneumoscope.tracking.writing import is_run
 
-__all__ = ["Synced", "sync"]
+__all__ = ["Synced", "store_of", "sync"]
+
+_DEPTH = 2
+"""Folders from a training or trial up to the benchmark or study that it is part of."""
 
 
 def sync(
@@ -43,6 +47,17 @@ def sync(
             for path, record in shown.track(runs, f"Telling {store.shown}", len(runs)):
                 done.append(tell_run(client, store, path, record))
     return tuple(done)
+
+
+def store_of(run: Path, uri: str | None = None) -> Store:
+    """The store that `sync` would tell of this run folder.
+
+    Raises:
+        InputError: its record is damaged, or it is no run.
+    """
+    above = run.resolve().parents[:_DEPTH]
+    outermost = next((folder for folder in reversed(above) if is_run(folder)), run)
+    return _store_of(outermost, record_of(run), uri)
 
 
 def _store_of(outermost: Path, record: Record, uri: str | None) -> Store:

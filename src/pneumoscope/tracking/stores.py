@@ -13,6 +13,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+from pneumoscope.core.addresses import shown, shown_in
 from pneumoscope.core.errors import DependencyError, PneumoscopeError, StorageError
 
 ARTEFACTS = "mlartifacts"
@@ -143,15 +144,6 @@ def choose_store(uri: str | None, folder: Path) -> Store:
     return store_at(named) if named else local_store(folder)
 
 
-def shown(uri: str) -> str:
-    """An address without user and password.
-
-    >>> shown("https://ada:secret@example.org/mlflow")
-    'https://example.org/mlflow'
-    """
-    return re.sub(r"(?<=://)[^/@]*@", "", uri)
-
-
 def has_mlflow() -> bool:
     """Whether MLflow is installed."""
     return util.find_spec("mlflow") is not None
@@ -204,7 +196,8 @@ def reason(error: Exception) -> str:
     if found := _SCHEMA.search(str(error)):
         return _of_other_version(*found.groups())
     line = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
-    return shown(line if len(line) <= 300 else f"{line[:300]} ...")
+    line = shown_in(line)  # before it is cut, which may cut an address
+    return line if len(line) <= 300 else f"{line[:300]} ..."
 
 
 def _of_other_version(found: str, expected: str) -> str:

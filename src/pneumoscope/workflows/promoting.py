@@ -17,33 +17,18 @@ from pneumoscope.core.progress import Reporter, Silent
 from pneumoscope.evaluation.comparison import Comparison, compare
 from pneumoscope.evaluation.predictions import Predictions, load_predictions, read_table
 from pneumoscope.tracking.models import Version, check_name, fetch_file
-from pneumoscope.tracking.offline import sync
+from pneumoscope.tracking.offline import store_of, sync
 from pneumoscope.tracking.promotion import BYTES, current_champion, set_champion
-from pneumoscope.tracking.stores import Store, choose_store
+from pneumoscope.tracking.stores import Store
+from pneumoscope.workflows.verdict_gate import Gate, verdict_gate
 
 METRIC = "auc"
 """What champion and challenger are compared by, with DeLong's test."""
 
 _FILES = ("recipe.yaml", "metrics.json", "predictions.parquet", "bundle")
-_ASSESSMENT = "assessment.json"
 _PREDICTIONS = "predictions.parquet"
 _MODEL_ID = "pneumoscope.model_id"
 _OVERRIDE = "pneumoscope.override"
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One condition of promotion.
-
-    Attributes:
-        name: `verdict` or `champion`.
-        passed: Whether it is met.
-        sentence: What was found.
-    """
-
-    name: str
-    passed: bool
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -80,14 +65,16 @@ def promote(
 ) -> PromoteResult:
     """Make a run's model the champion of this name.
 
-    The gates: no red verdict in its assessment; and on the same test images, significantly better
-    than the present champion, or a statistical tie with a smaller bundle.
+    The gates: no red verdict in its assessment, and none left out because the recipe did not ask;
+    and on the same test images, significantly better than the present champion, or a statistical
+    tie with a smaller bundle.
 
     Args:
         run: A folder that `train` wrote.
         name: Of the registered model.
         override: A reason to promote although a gate is not passed; it is kept in the registry.
-        uri: The store; default `MLFLOW_TRACKING_URI`, else the SQLite store beside the run.
+        uri: The store; default `MLFLOW_TRACKING_URI`, else the one the run was begun in, else the
+            SQLite store beside the run (of a benchmark's or study's run, beside that).
         who: Kept in the registry; default the tracking user, else the account.
         reporter: Shown what happens.
 
@@ -103,13 +90,13 @@ def promote(
     check_name(name)
     if override is not None and not override.strip():
         raise InputError("--override '': is no reason. Say why the gates may be passed over.")
-    store = choose_store(uri, run.parent)
+    store = store_of(run, uri)
     bundle = open_bundle(run / "bundle")
     champion = current_champion(store, name)
     if champion is not None and champion.tags.get(_MODEL_ID) == bundle.model_id:
         shown.say(f"{name}: version {champion.number} is this model and is champion already.")
         return PromoteResult(name, champion.number, store.shown, (), None, None, changed=False)
-    gates = (_verdict_gate(run), _champion_gate(run, store, champion, _bundle_bytes(bundle.files)))
+    gates = (verdict_gate(run), _champion_gate(run, store, champion, _bundle_bytes(bundle.files)))
     _require_passed(run, gates, override, shown)
     told = sync(run, uri=store.uri, reporter=shown)[0]
     failed = any(not gate.passed for gate in gates)
@@ -165,36 +152,16 @@ def _require_run(run: Path) -> None:
 def _require_passed(
     run: Path, gates: Sequence[Gate], override: str | None, reporter: Reporter
 ) -> None:
-    failed = [gate.sentence for gate in gates if not gate.passed]
+    failed = [gate for gate in gates if not gate.passed]
     if failed and override is None:
+        found = "; ".join(gate.sentence for gate in failed)
+        remedies = ". ".join(dict.fromkeys(gate.remedy for gate in failed))
         raise InputError(
-            f"{run}: not promoted: {'; '.join(failed)}. Train a better one, or say why it may be "
-            'champion all the same: --override "reason".'
+            f"{run}: not promoted: {found}. {remedies}, or say why it may be champion all the "
+            'same: --override "reason".'
         )
-    for sentence in failed:
-        reporter.warn(f"passed over by override: {sentence}.")
-
-
-def _verdict_gate(run: Path) -> Gate:
-    """No red verdict; a run whose assessment was never written does not pass."""
-    file = run / _ASSESSMENT
-    if not file.is_file():
-        return Gate("verdict", passed=False, sentence=f"{_ASSESSMENT} is missing from the run")
-    try:
-        verdict = json.loads(file.read_text(encoding="utf8"))["verdict"]
-        red = [item for item in verdict if item["colour"] == "red"]
-        words = "; ".join(_red_words(item) for item in red)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: holds no verdict ({error}). Evaluate the run again.") from error
-    if red:
-        return Gate("verdict", passed=False, sentence=f"{len(red)} red: {words}")
-    grey = ", ".join(str(item["item"]) for item in verdict if item["colour"] == "grey")
-    ending = f"; not judged: {grey}" if grey else ""
-    return Gate("verdict", passed=True, sentence=f"no red among {len(verdict)} verdicts{ending}")
-
-
-def _red_words(item: Mapping[str, Any]) -> str:
-    return str(item.get("sentence") or item["item"]).rstrip(".")
+    for gate in failed:
+        reporter.warn(f"passed over by override: {gate.sentence}.")
 
 
 def _champion_gate(run: Path, store: Store, champion: Version | None, size: int) -> Gate:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pneumoscope.core.files import sha256
-from pneumoscope.data.catalogue import fingerprint, usable
-from pneumoscope.data.split import SPLITS
 from pneumoscope.tracking import DataInput
+from pneumoscope.tracking.inputs import inputs_of
+from pneumoscope.tracking.naming import named_precisions
 from pneumoscope.training.trainer import Trained
 
 
@@ -20,34 +19,12 @@ def data_inputs(path: Path, catalogue: pl.DataFrame) -> tuple[DataInput, ...]:
         path: Of the data; only its name is told.
         catalogue: With every usable image in a split.
     """
-    name, rows = path.resolve().name, usable(catalogue)
-    whole = DataInput(name, fingerprint(catalogue), "data", _profile(rows))
-    parts = [(split, rows.filter(pl.col("split") == split)) for split in SPLITS]
-    return (
-        whole,
-        *(
-            DataInput(f"{name}:{split}", _hash(part), split, _profile(part))
-            for split, part in parts
-        ),
-    )
+    return inputs_of(path.resolve().name, catalogue)
 
 
 def precision_tags(trained: Trained) -> dict[str, str]:
     """In which precision each phase and the frozen backbone computed."""
-    phases = ", ".join(str(name) for name in dict.fromkeys(trained.phase_precisions.values()))
-    return {
-        "pneumoscope.precision": phases or trained.frozen.precision,
-        "pneumoscope.precision.frozen": str(trained.frozen),
-    }
-
-
-def _hash(rows: pl.DataFrame) -> str:
-    """16 hexadecimal digits fixed by the images and their labels, in any order."""
-    pairs = rows.select("image_id", "label").sort("image_id").iter_rows()
-    return sha256("\n".join(f"{image_id}\t{label}" for image_id, label in pairs).encode())[:16]
-
-
-def _profile(rows: pl.DataFrame) -> dict[str, object]:
-    labels = rows["label"].value_counts().sort("label").iter_rows()
-    patients = rows.select(pl.coalesce("patient_id", "image_id").n_unique()).item()
-    return {"images": rows.height, "patients": patients, "labels": dict(labels)}
+    frozen = trained.frozen
+    return named_precisions(
+        trained.phase_precisions.values(), frozen=frozen.precision, engine=frozen.engine
+    )

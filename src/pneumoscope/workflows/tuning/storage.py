@@ -14,8 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from pneumoscope.core.addresses import shown, shown_in
 from pneumoscope.core.errors import DependencyError, InputError, StorageError
 from pneumoscope.core.files import storage_errors
+
+__all__ = [
+    "WorkerLock", "answering", "is_dead", "leading", "open_storage", "require_optuna",
+    "resolve_storage", "shown",
+]  # fmt: skip
 
 _MISSED = 4
 """Signs of life that may fail to come."""
@@ -62,13 +68,6 @@ def resolve_storage(said: str | None, output: Path, *, workers: int) -> str:
         f"--storage {shown(said)}: allowed: postgresql://USER:PASSWORD@HOST/DATABASE, the path of "
         "a journal file, or sqlite:///FILE for one worker."
     )
-
-
-def shown(storage: str) -> str:
-    """The storage without its password."""
-    place, at, host = storage.rpartition("@")
-    kind, separator, user = place.partition("://")
-    return f"{kind}{separator}{user.partition(':')[0]}@{host}" if at and separator else storage
 
 
 def open_storage(storage: str, *, heartbeat: int) -> Any:
@@ -120,7 +119,7 @@ def answering(storage: str) -> Iterator[None]:
             else "Trials that are done are kept there: the same command goes on once it answers."
         )
         raise StorageError(
-            f"{shown(storage)}: does not answer ({first[:160]}). {remedy}"
+            f"{shown(storage)}: does not answer ({shown_in(first)[:160]}). {remedy}"
         ) from error
 
 

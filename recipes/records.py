@@ -60,7 +60,7 @@ def _set_up(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: was run with --quick, which shows no more than that it runs.")
     steps = {}
     for name, step in plan["steps"].items():
-        told = {key: value for key, value in step.items() if key != "output"}
+        told = {key: value for key, value in step.items() if not key.startswith("output")}
         done = step["status"] == "finished" and step["output"]
         result = _result(folder / step["output"]) if done else None
         reason = _sentence(step["reason"])

@@ -2,7 +2,9 @@
 
 `make recipe NAME=modality`, or `python recipes/run_plan.py modality --data ../shared/data --quick`.
 `recipes/NAME/plan.yaml` holds the commands; `plan.json` beside the outputs says how each went. The
-same command goes on after an interrupt: what is finished is not done again.
+same command goes on after an interrupt: what is finished is not done again. It is written before a
+command runs, so that a command which outlives this one (a kill that cannot be caught) is known as
+this plan's when it has ended.
 """
 
 from __future__ import annotations
@@ -29,6 +31,16 @@ from pneumoscope.core.provenance import provenance
 
 HERE = Path(__file__).parent
 RECORD = "plan.json"
+WHOLE = {
+    "audit": "audit.json",
+    "compare": "comparison.json",
+    "evaluate": "metrics.json",
+    "segment": "lungs.csv",
+    "train": "metrics.json",
+}
+"""What is in the output of a command that has ended well, by command: of those that move it into
+place as a whole, and refuse one that is there. The others go on, or write over it."""
+_ALONE = "its command outlived the plan's, so its seconds are not known"
 Run = Callable[[Sequence[str]], int]
 """Takes the words after `pneumoscope`; its exit status."""
 
@@ -46,6 +58,12 @@ class Step:
     name: str
     run: str
     weights: str | None = None
+
+    @property
+    def output(self) -> str | None:
+        """What it writes, inside the plan's output; None where it writes nothing there."""
+        written = [word for word in shlex.split(self.run) if word.startswith("$output/")]
+        return written[-1].removeprefix("$output/") if written else None
 
     def words(self, places: Mapping[str, str]) -> list[str]:
         """The command's words, everything filled in."""
@@ -102,16 +120,20 @@ def run_plan(
         shown = step.shown(here=f"recipes/{folder.name}", quick=quick)
         if before and before["command"] != shown:
             raise RecipeError(f"{output}: holds {step.name} of another command. Remove it.")
+        if _ended_alone(step, before, output):
+            before |= {"status": "finished", "reason": _ALONE}
+            _keep(content, output)
         if before.get("status") == "finished":
             print(f"{step.name}: finished before.", flush=True)
             continue
         print(f"{step.name}: {shown}", flush=True)
-        record = {"command": shown, **_account(step, before)}
+        record = {"command": shown, **_account(step, before, there=_is_whole(step, output))}
         content["steps"][step.name] = record
+        _keep(content, output)
         try:
             _carry_out(step, step.words(places), record, run)
         finally:
-            write_text(output / RECORD, json.dumps(content, indent=2) + "\n")
+            _keep(content, output)
         if record["status"] == "failed":
             raise TrainingError(f"{step.name}: ended with {record['reason']}. The same goes on.")
     return content
@@ -126,15 +148,33 @@ def _begun(file: Path, fresh: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _account(step: Step, before: Mapping[str, Any]) -> dict[str, Any]:
+def _keep(content: Mapping[str, Any], output: Path) -> None:
+    write_text(output / RECORD, json.dumps(content, indent=2) + "\n")
+
+
+def _ended_alone(step: Step, before: Mapping[str, Any], output: Path) -> bool:
+    """Whether the command has ended well since an attempt of this plan that did not say so.
+
+    What was there before the first attempt is not the plan's: its command refuses it, and says so.
+    """
+    begun = before.get("status") in ("interrupted", "failed")
+    return begun and not before.get("output_was_there") and _is_whole(step, output)
+
+
+def _is_whole(step: Step, output: Path) -> bool:
+    file, written = WHOLE.get(step.run.split()[0]), step.output
+    return file is not None and written is not None and (output / written / file).is_file()
+
+
+def _account(step: Step, before: Mapping[str, Any], *, there: bool) -> dict[str, Any]:
     """What is known before a command runs; seconds of interrupted attempts count."""
-    written = [word for word in shlex.split(step.run) if word.startswith("$output/")]
     return {
         "status": "interrupted",
         "reason": None,
         "seconds": before.get("seconds", 0.0),
         "attempts": before.get("attempts", 0) + 1,
-        "output": written[-1].removeprefix("$output/") if written else None,
+        "output": step.output,
+        "output_was_there": there,
         **provenance(),
     }
 

@@ -31,7 +31,7 @@ from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.saliency import FixedViews, SaliencyClassifier
 from pneumoscope.workflows.benchmark import process
 from pneumoscope.workflows.benchmark import run as benchmark_run
-from run_plan import HERE, in_a_process, load_plan, run_plan
+from run_plan import HERE, WHOLE, in_a_process, load_plan, run_plan
 
 NAMES = ("balanced", "champion", "modality", "parametric", "pneumonia", "radiography")
 RECIPES = [path for path in HERE.rglob("*.yaml") if path.name not in ("plan.yaml", "space.yaml")]
@@ -210,6 +210,8 @@ def test_every_set_up_runs_to_its_end_in_the_quick_form(
         assert record["status"] == ("skipped" if step.weights else "finished"), record
         assert not step.weights or "no ImageNet weights of" in record["reason"]
         assert step.weights or (output / record["output"]).exists()
+        file = WHOLE.get(step.run.split()[0])
+        assert step.weights or not file or (output / record["output"] / file).is_file()
     assert json.loads((output / "plan.json").read_text()) == done
 
 
@@ -252,6 +254,45 @@ def test_a_restart_does_what_is_missing(tmp_path: Path) -> None:
         run_plan(plan, **places, quick=False, only=None, run=run)
     with pytest.raises(RecipeError, match="no such step"):
         run_plan(plan, **places, quick=True, only="fourth", run=run)
+
+
+@pytest.mark.parametrize("how", ["killed", "refused"])
+def test_a_command_that_outlived_its_plan_is_finished(how: str, tmp_path: Path) -> None:
+    """The plan is killed and its `train` goes on; it may still be at it when the plan is back."""
+    asked: list[str] = []
+    places = {"data": tmp_path / "d", "output": tmp_path / "o"}
+    plan, kept = a_plan(tmp_path), tmp_path / "o" / "plan.json"
+
+    def kill(words: Sequence[str]) -> int:
+        (tmp_path / "o" / "as_it_was").write_bytes(kept.read_bytes())  # nothing is caught
+        raise KeyboardInterrupt
+
+    def run(words: Sequence[str]) -> int:
+        asked.append(words[0])
+        return 0
+
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, **places, quick=True, only="first", run=kill)
+    (tmp_path / "o" / "as_it_was").replace(kept)
+    if how == "refused":
+        with pytest.raises(TrainingError, match="exit status 1"):
+            run_plan(plan, **places, quick=True, only="first", run=lambda _: 1)
+    (tmp_path / "o" / "one").mkdir()
+    (tmp_path / "o" / "one" / "metrics.json").touch()
+    for _ in range(2):
+        done = run_plan(plan, **places, quick=True, only="first", run=run)["steps"]["first"]
+        assert (asked, done["status"], done["output"]) == ([], "finished", "one")
+        assert "outlived the plan" in done["reason"]
+        assert json.loads(kept.read_text())["steps"]["first"] == done
+
+
+def test_an_output_that_was_there_before_is_not_the_plans(tmp_path: Path) -> None:
+    places = {"data": tmp_path / "d", "output": tmp_path / "o"}
+    (tmp_path / "o" / "one").mkdir(parents=True)
+    (tmp_path / "o" / "one" / "metrics.json").touch()
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="exit status 1"):
+            run_plan(a_plan(tmp_path), **places, quick=True, only="first", run=lambda _: 1)
 
 
 def test_a_plan_that_is_none_is_refused(tmp_path: Path) -> None:

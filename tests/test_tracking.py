@@ -332,6 +332,14 @@ def test_a_run_that_was_killed_goes_on_as_the_same(local: Path, tmp_path: Path) 
     assert {p.step for p in record.metrics if p.name == "a"} == {0, 1}
 
 
+def test_a_record_of_another_key_is_no_run_to_go_on_with(local: Path, tmp_path: Path) -> None:
+    ids = []
+    for key in ("one", "other", "other"):
+        with begun(local, Silent(), Identity("study", "tune", key=key), memory=tmp_path) as run:
+            ids.append(run.run_id)
+    assert ids[0] != ids[1] == ids[2]
+
+
 def test_more_parameters_than_one_request_takes(local: Path) -> None:
     many = {f"p{number}": "x" * (7000 if number == 3 else 3) for number in range(250)}
     reporter = Silent()

@@ -22,7 +22,7 @@ import pytest
 from pneumoscope.bundle.archive import open_bundle
 from pneumoscope.core.errors import StorageError
 from pneumoscope.core.progress import Silent
-from pneumoscope.core.recipe import Recipe, override
+from pneumoscope.core.recipe import Recipe, load_recipe, override
 from pneumoscope.core.recipe.space import parse_space
 from pneumoscope.evaluation.verdict.judge import ITEMS
 from pneumoscope.tracking import DataInput, Identity, Parent, TrackedRun, sync, tracked_run
@@ -287,6 +287,15 @@ def children(runs: dict[str, Any], parent: str) -> set[str]:
     return {name for name, found in tags.items() if found.get("mlflow.parentRunId") == key}
 
 
+def inputs_of(run: dict[str, Any]) -> dict[str, str]:
+    """Name and hash of each input by what it was used for."""
+    told = run["inputs"]["dataset_inputs"]
+    return {
+        item["tags"][0]["value"]: f"{item['dataset']['name']}@{item['dataset']['digest']}"
+        for item in told
+    }
+
+
 QUICKEST = {
     "name": "found",
     "preprocess.size": 40,
@@ -346,11 +355,9 @@ def test_the_pages_show_a_benchmark_over_its_trainings(
     assert "figures/pareto.png" in {file["path"] for file in figures}
     table = page.text("get-artifact", path="leaderboard.csv", run_uuid=key)
     assert "LeNet-5" in table
-    inputs = {
-        item["tags"][0]["value"]: item["dataset"] for item in parent["inputs"]["dataset_inputs"]
-    }
+    inputs = inputs_of(parent)
     assert set(inputs) == {"data", "train", "validation", "calibration", "test"}
-    assert f"{inputs['data']['name']}@{inputs['data']['digest']}" == board["data"]
+    assert inputs["data"] == board["data"]
 
 
 def test_the_pages_show_a_study_over_its_trials(
@@ -363,7 +370,19 @@ def test_the_pages_show_a_study_over_its_trials(
     assert below == {"trial-1", "trial-0 (failed)", *final}
     trial, failed = runs["trial-1"], runs["trial-0 (failed)"]
     assert (trial["info"]["status"], failed["info"]["status"]) == ("FINISHED", "FAILED")
-    assert pairs(trial["data"]["params"]) == {"loss.name": "cross_entropy"}
+    params, tags = pairs(trial["data"]["params"]), pairs(trial["data"]["tags"])
+    wanted = {"loss.name": "cross_entropy", "model.backbone": "lenet5", "phases.0.epochs": "2"}
+    assert wanted.items() <= params.items(), "the whole recipe, flattened"
+    assert pairs(failed["data"]["params"]) == {"loss.name": "logit_adjusted"}, "no recipe takes it"
+    assert tags["pneumoscope.precision"] == "float32"
+    for name in ("pneumoscope.code", "pneumoscope.machine", "pneumoscope.versions"):
+        assert tags[name] == pairs(failed["data"]["tags"])[name] != ""
+    given, whole = inputs_of(trial), inputs_of(runs["found"])
+    assert given == {name: whole[name] for name in ("data", "train", "validation")}
+    files = Page(server).ask("artifacts/list", run_id=trial["info"]["run_id"])["files"]
+    assert [file["path"] for file in files] == ["trial.yaml"]
+    said = load_recipe(folder / "study" / "trials" / "1" / "trial.yaml")
+    assert (said.loss.name, said.model.backbone) == ("cross_entropy", "lenet5")
     assert "both correct" in pairs(failed["data"]["tags"])["pneumoscope.trial.reason"]
     value = pairs(trial["data"]["metrics"])["trial/validation_auc"]
     assert value == pytest.approx(content["best"]["value"])

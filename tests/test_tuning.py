@@ -21,6 +21,7 @@ from pneumoscope.core.errors import InputError, PneumoscopeError, RecipeError, S
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, load_recipe, override
 from pneumoscope.core.recipe.space import Space, parse_space
+from pneumoscope.tracking import Record
 from pneumoscope.training.trainer import train_classifier
 from pneumoscope.workflows.tuning import worker as tuning_worker
 from pneumoscope.workflows.tuning.accounts import records
@@ -98,11 +99,14 @@ def test_the_first_trial_is_the_recipe_itself(study: TuneResult, recipe: Recipe)
     assert json.loads(first["model.head"]) == [{"dropout": 0.2}]
 
 
-def test_the_final_figure_is_of_retraining_on_the_sealed_test_split(study: TuneResult) -> None:
+def test_the_final_figure_is_of_retraining_on_the_sealed_test_split(
+    study: TuneResult, recipe: Recipe
+) -> None:
     final = study.study["final"]
     expected = {"winner"} if final["same_as_start"] else {"winner", "starting recipe"}
     assert {run["who"] for run in final["runs"]} == expected
-    assert {run["seed"] for run in final["runs"]} == {0, 1}
+    seeds = {run["seed"] for run in final["runs"]}
+    assert seeds == {recipe.seed + 1, recipe.seed + 2}, "the trials' own seed is no retraining"
     split = pl.read_parquet(study.output / "split.parquet")
     test = set(split.filter(pl.col("split") == "test")["image_id"])
     for run in final["runs"]:
@@ -337,6 +341,32 @@ def test_another_space_recipe_or_data_is_another_study(
         open_study(plan_for(recipe, space, tmp_path), data="other")
 
 
+def test_a_folder_that_holds_another_study_is_refused_and_kept(
+    study: TuneResult, recipe: Recipe, space: Space, tmp_path: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in study.output.rglob("*")}
+    with pytest.raises(InputError, match=r"holds study 'tuned', not 'other'.*--study tuned"):
+        tune(recipe, space, output=study.output, study="other")
+    opened(plan_for(recipe, space, tmp_path))  # of the same name, and none of the trials
+    for journal, why in (("study.journal", "another study of this name"), ("new", "not exist")):
+        with pytest.raises(InputError, match=rf"trials are not in .*{journal}, which .*{why}"):
+            tune(recipe, space, output=study.output, storage=str(tmp_path / journal))
+    assert {path: path.stat().st_mtime_ns for path in study.output.rglob("*")} == before
+
+
+@pytest.mark.parametrize("file", ["study.json", "tracking.json"])
+def test_a_folder_begun_before_it_said_so_is_known_by_what_it_holds(
+    file: str, recipe: Recipe, space: Space, tmp_path: Path
+) -> None:
+    (tmp_path / "study.lock").touch()
+    Record("tuned", "pneumoscope", kind="tune").save(tmp_path)
+    if file == "study.json":
+        (tmp_path / "tracking.json").unlink()
+        (tmp_path / file).write_text('{"study": "tuned"}')
+    with pytest.raises(InputError, match=r"holds study 'tuned', not 'other'"):
+        tune(recipe, space, output=tmp_path, study="other")
+
+
 def test_a_second_command_in_the_folder_joins_and_leaves_the_result_to_the_first(
     recipe: Recipe, space: Space, tmp_path: Path
 ) -> None:
@@ -411,7 +441,7 @@ def test_what_cannot_be_tuned_is_refused_before_any_work(
     with pytest.raises(RecipeError, match=r"data.path: is not set"):
         tune(override(recipe, {"data.path": None}), space, output=tmp_path / "a")
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "letter.txt").touch()
+    (tmp_path / "b" / "split.parquet").touch()  # as the folder of a training has
     with pytest.raises(StorageError, match="holds something else"):
         tune(recipe, space, output=tmp_path / "b")
 

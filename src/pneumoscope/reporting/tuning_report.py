@@ -192,7 +192,7 @@ def _optimism(page: TuningPage) -> str:
     text = (
         f"The best trial's {name_measure(page.metric).lower().replace('auc', 'AUC')} of "
         f"{format_number(promised)} is the best of many looks at the same images. Trained again "
-        f"with several seeds, the winner has {format_number(again)} there"
+        f"with seeds that no trial had, the winner has {format_number(again)} there"
     )
     if over is not None:
         text += f", and on images that no trial saw {format_number(promised - over)}"

@@ -247,8 +247,9 @@ def tracked_run(
         StorageError: the server named by `MLFLOW_TRACKING_URI` refuses the login.
     """
     with quiet():
-        new = _new_record(recipe, identity or Identity(), tags, inputs)
-        begun = _start(recipe, new, store, memory, reporter)
+        which = identity or Identity()
+        new = _remembered(_new_record(recipe, which, tags, inputs), which, memory)
+        begun = _start(recipe, new, store, reporter)
         run = TrackedRun(*begun, reporter, memory=memory, scalars=scalars)
         try:
             run.log_params(recipe)
@@ -293,12 +294,11 @@ def experiment_name(prefix: str, inputs: Sequence[DataInput]) -> str:
 
 
 def _start(
-    recipe: Recipe, record: Record, folder: Path, memory: Path | None, reporter: Reporter
+    recipe: Recipe, record: Record, folder: Path, reporter: Reporter
 ) -> tuple[Record | None, Line | None]:
     """The record to keep, and a line to the store where there is one to tell."""
     if not recipe.tracking.enabled:
         return None, None
-    record = _remembered(record, memory)
     store = _store_for(record, folder)
     record.uri = store.shown
     if not has_mlflow():
@@ -329,15 +329,19 @@ def _store_for(record: Record, folder: Path) -> Store:
     return choose_store(os.environ.get("MLFLOW_TRACKING_URI") or local, folder)
 
 
-def _remembered(record: Record, memory: Path | None) -> Record:
-    """The record of the run that was begun and not finished, else the new one."""
+def _remembered(record: Record, identity: Identity, memory: Path | None) -> Record:
+    """The record of the run that was begun and not finished, else the new one.
+
+    Where the run's key is fixed, a record of another key is of another run.
+    """
     try:
         found = load_record(memory) if memory else None
     except InputError:
         found = None
     if found is None or found.experiment != record.experiment:
         return record
-    if record.parent is not None and found.key != record.key:
+    fixed = identity.key is not None or record.parent is not None
+    if fixed and found.key != record.key:
         return record
     found.status, found.ended, found.lost, found.complete = "RUNNING", None, None, False
     found.parent, found.tags = record.parent, found.tags | record.tags

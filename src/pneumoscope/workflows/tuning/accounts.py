@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pneumoscope.core.recipe.space import Value
 
 SURPLUS, WORKER, REASON, EPOCHS = "surplus", "worker", "reason", "epochs"
+ORIGIN, PRECISION = "provenance", "precision"
 RETRIES = 3
 """How often a trial is begun again whose worker died; it may be what kills them."""
 FAILURES = 3

@@ -1,8 +1,10 @@
 """What the winner is worth: trained again with several seeds, measured on the sealed test split.
 
 The best trial's validation value is the best of many looks at the same images, so it promises too
-much. How much, is the optimism that is reported. The starting recipe is trained with the same
-seeds and measured on the same images; the difference is tested by resampling patients.
+much. How much, is the optimism that is reported. Trials train with the recipe's seed, the final
+trainings with the seeds that follow it: training repeats itself to the last digit, so that seed
+would give the selected trial once more. The starting recipe is trained with the same seeds and
+measured on the same images; the difference is tested by resampling patients.
 """
 
 from __future__ import annotations
@@ -151,26 +153,29 @@ def measure_winner(
         metric: The study's.
         split: The study's split as Parquet: a seed would draw another one, in which images that
             the winner was chosen by are test images.
-        seeds: How many, from the recipe's own on.
+        seeds: How many, those that follow the recipe's own.
         folder: Where the runs are put.
         reporter: Shown what happens.
         parent: The study's tracked run.
     """
     runs = []
+    drawn = final_seeds(start, seeds)
     sides = {WINNER: winner} if winner == start else {WINNER: winner, START: start}
-    for seed in range(start.seed, start.seed + seeds):
+    for seed in drawn:
         for who, recipe in sides.items():
             reporter.say(f"Training the {who} with seed {seed}.")
             runs.append(_run(who, recipe, seed, split, folder, metric, reporter, parent))
     by_seed: dict[int, tuple[Comparison, ...]] = {}
     means: tuple[Comparison, ...] = ()
     if START in sides:
-        by_seed = {
-            seed: tuple(_by_seed(runs, seed, start))
-            for seed in range(start.seed, start.seed + seeds)
-        }
+        by_seed = {seed: tuple(_by_seed(runs, seed, start)) for seed in drawn}
         means = tuple(compare_means(runs, start))
     return Final(tuple(runs), best_trial, metric, means, by_seed)
+
+
+def final_seeds(start: Recipe, count: int) -> tuple[int, ...]:
+    """The seeds of the final trainings: never the one that every trial was trained with."""
+    return tuple(range(start.seed + 1, start.seed + 1 + count))
 
 
 def _run(

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.core.errors import StorageError, TrainingError
-from pneumoscope.core.files import storage_errors
 from pneumoscope.core.progress import Noting, Reporter, Silent
 from pneumoscope.core.recipe import Recipe, recipe_of, save_recipe
 from pneumoscope.core.recipe.space import Space, Value, load_space
 from pneumoscope.data.split import save_split
+from pneumoscope.workflows.tuning.claim import claim, lock_of, require_room
 from pneumoscope.workflows.tuning.plan import Material, Search, StudyPlan, read_material
 from pneumoscope.workflows.tuning.storage import leading, require_optuna, resolve_storage, shown
 
 if TYPE_CHECKING:
+    from pneumoscope.workflows.tuning.final import Final
     from pneumoscope.workflows.tuning.study import OpenStudy
     from pneumoscope.workflows.tuning.tracked import StudyRun
 
 OnTrial = Callable[[int, Mapping[str, Value], float | None, str], None]
 """Told of every trial that ends: number, point, value (None where it failed), state."""
-
-_OURS = ("study.json", "study.lock", "split.parquet")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ def tune(
     """Search the space for the best recipe, then measure it on the sealed test split.
 
     Called again with the same output, it goes on; called elsewhere with the same storage, it
-    joins. The first trial is the recipe itself where the space holds it.
+    joins; an output that holds another study is refused. The first trial is the recipe itself
+    where the space holds it.
 
     Args:
         recipe: Where to start, as `train` takes it.
@@ -69,7 +69,8 @@ def tune(
         output: The folder to write; default `runs/tune-<study>`.
         search: How many trials, chosen and stopped by what, and judged by what.
         workers: Processes on this machine.
-        seeds: How often winner and starting recipe are trained in the end; 0 leaves it out.
+        seeds: How often winner and starting recipe are trained in the end, by the seeds that follow
+            the recipe's own, which the trials had; 0 leaves it out.
         storage: `postgresql://...`, or the path of a journal file; default a journal in `output`.
         study: Its name in the storage; default the recipe's name.
         reporter: Shown what happens.
@@ -77,7 +78,7 @@ def tune(
 
     Raises:
         InputError: the data, the recipe, the space or the storage cannot be used, or the study
-            there is another one.
+            in the storage or the output is another one.
         StorageError: the storage does not answer, or the output cannot be written.
         TrainingError: no trial succeeds.
         DependencyError: Optuna or the database's driver is missing.
@@ -86,35 +87,34 @@ def tune(
         ps.tune("recipe.yaml", "space.yaml", search=ps.Search(trials=30), workers=2).best
     """
     require_optuna()
-    from pneumoscope.workflows.tuning.tracked import study_run
-
     start = time.perf_counter()
     recipe = recipe_of(recipe)
     space = space if isinstance(space, Space) else load_space(space, recipe)
     name = study or recipe.name
     folder = Path(output or f"runs/tune-{name}")
-    how = search or Search()
+    place = resolve_storage(storage, folder, workers=workers)
+    plan = _planned(recipe, space, search or Search(), name, place)
+    noting = Noting(reporter or Silent())
+    require_room(folder, plan)
+    with leading(lock_of(folder)) as leads, _alone_in_sqlite(plan):
+        material = read_material(recipe, noting)
+        with _opened(plan, material) as opened:
+            command = _Command(opened, material, folder, workers, seeds, noting, on_trial)
+            return command.lead(start) if leads else command.join()
+
+
+def _planned(recipe: Recipe, space: Space, how: Search, name: str, storage: str) -> StudyPlan:
+    """The plan, checked before any work."""
     plan = StudyPlan(
         **how.model_dump(),
         recipe=recipe,
         space=space,
         study=name,
-        storage=resolve_storage(storage, folder, workers=workers),
+        storage=storage,
         deadline=None if how.minutes is None else time.time() + 60 * how.minutes,
     )
     plan.require_sound()
-    noting = Noting(reporter or Silent())
-    _require_ours(folder)
-    with leading(folder / "study.lock") as leads, _alone_in_sqlite(plan):
-        material = read_material(recipe, noting)
-        with _opened(plan, material) as opened:
-            if leads:
-                with study_run(opened, material, folder, noting) as tracked:
-                    _search(opened, material, workers, noting, on_trial, tracked)
-                    return _conclude(opened, material, folder, seeds, noting, start, tracked)
-            _search(opened, material, workers, noting, on_trial)
-        noting.say(f"{folder}: the command that leads this study writes its result.")
-        return TuneResult(folder, None, None, {})
+    return plan
 
 
 def _opened(plan: StudyPlan, material: Material) -> OpenStudy:
@@ -123,71 +123,94 @@ def _opened(plan: StudyPlan, material: Material) -> OpenStudy:
     return open_study(plan, data=material.fingerprint)
 
 
-def _search(
-    opened: OpenStudy,
-    material: Material,
-    workers: int,
-    reporter: Noting,
-    on_trial: OnTrial | None,
-    tracked: StudyRun | None = None,
-) -> None:
-    """Run the study's trials, here or as processes."""
-    from pneumoscope.workflows.tuning.crew import crew
-    from pneumoscope.workflows.tuning.worker import Worker
+@dataclass(frozen=True)
+class _Command:
+    """One command's part in a study that is open."""
 
-    herald = _Herald(opened, reporter, on_trial, tracked)
-    _say_plan(opened, reporter)
-    if workers == 1:
-        Worker(opened, material, reporter).work(herald.look)
-    elif not opened.is_over():
-        with crew(opened.plan, workers, reporter) as hired:
-            hired.watch(herald.look)
-    herald.look()
+    opened: OpenStudy
+    material: Material
+    folder: Path
+    workers: int
+    seeds: int
+    reporter: Noting
+    on_trial: OnTrial | None
 
+    def lead(self, start: float) -> TuneResult:
+        """Run trials, tell tracking of all, and conclude; `start` as `perf_counter` gave it."""
+        from pneumoscope.workflows.tuning.tracked import study_run
 
-def _conclude(
-    opened: OpenStudy,
-    material: Material,
-    folder: Path,
-    seeds: int,
-    reporter: Noting,
-    start: float,
-    tracked: StudyRun,
-) -> TuneResult:
-    """Retrain, compare, and write everything."""
-    from pneumoscope.workflows.tuning.final import measure_winner
-    from pneumoscope.workflows.tuning.results import best_record, write_results
+        self._claim(leads=True)
+        with study_run(self.opened, self.material, self.folder, self.reporter) as tracked:
+            self._search(tracked)
+            return self._conclude(tracked, start)
 
-    plan = opened.plan
-    best = best_record(opened)
-    if best is None or best.value is None:
-        raise TrainingError(
-            f"study '{plan.study}': no trial was finished. Give more time (--timeout) or trials."
-        )
-    winner = plan.space.apply(plan.recipe, best.params)
-    save_recipe(winner, folder / "best.yaml")
-    reporter.say(f"Best: trial {best.number}, {plan.metric} {best.value:.4f}.")
-    final = None
-    if seeds:
-        split = folder / "split.parquet"
-        save_split(material.catalogue, split)
+    def join(self) -> TuneResult:
+        """Run trials, and leave the result to the command that leads."""
+        self._claim(leads=False)
+        self._search(None)
+        self.reporter.say(f"{self.folder}: the command that leads this study writes its result.")
+        return TuneResult(self.folder, None, None, {})
+
+    def _claim(self, *, leads: bool) -> None:
+        from pneumoscope.workflows.tuning.tracked import key_of
+
+        claim(self.folder, self.opened.plan, key_of(self.opened), leads=leads)
+
+    def _search(self, tracked: StudyRun | None) -> None:
+        """Run the study's trials, here or as processes."""
+        from pneumoscope.workflows.tuning.crew import crew
+        from pneumoscope.workflows.tuning.worker import Worker
+
+        herald = _Herald(self.opened, self.reporter, self.on_trial, tracked)
+        _say_plan(self.opened, self.reporter)
+        if self.workers == 1:
+            Worker(self.opened, self.material, self.reporter).work(herald.look)
+        elif not self.opened.is_over():
+            with crew(self.opened.plan, self.workers, self.reporter) as hired:
+                hired.watch(herald.look)
+        herald.look()
+
+    def _conclude(self, tracked: StudyRun, start: float) -> TuneResult:
+        """Retrain, compare, and write everything."""
+        from pneumoscope.workflows.tuning.results import best_record, write_results
+
+        plan, folder = self.opened.plan, self.folder
+        best = best_record(self.opened)
+        if best is None or best.value is None:
+            raise TrainingError(
+                f"study '{plan.study}': no trial was finished. Give more time (--timeout) or "
+                "trials."
+            )
+        winner = plan.space.apply(plan.recipe, best.params)
+        save_recipe(winner, folder / "best.yaml")
+        self.reporter.say(f"Best: trial {best.number}, {plan.metric} {best.value:.4f}.")
+        final = self._measured(winner, best.value, tracked) if self.seeds else None
+        content = write_results(
+            self.opened, folder, final, data=self.material.fingerprint,
+            seconds=time.perf_counter() - start, notices=self.reporter.notices,
+        )  # fmt: skip
+        tracked.end(content, final)
+        return TuneResult(folder, folder / "tune.html", folder / "best.yaml", content)
+
+    def _measured(self, winner: Recipe, best_trial: float, tracked: StudyRun) -> Final:
+        """The winner trained again, on the study's own split."""
+        from pneumoscope.workflows.tuning.final import measure_winner
+
+        split = self.folder / "split.parquet"
+        save_split(self.material.catalogue, split)
         final = measure_winner(
             winner,
-            plan.recipe,
-            best_trial=best.value,
-            metric=plan.metric,
+            self.opened.plan.recipe,
+            best_trial=best_trial,
+            metric=self.opened.plan.metric,
             split=split,
-            seeds=seeds,
-            folder=folder / "final",
-            reporter=reporter,
+            seeds=self.seeds,
+            folder=self.folder / "final",
+            reporter=self.reporter,
             parent=tracked.parent,
         )
-        reporter.say(final.words)
-    seconds = time.perf_counter() - start
-    content = write_results(opened, folder, final, data=material.fingerprint, seconds=seconds,
-                            notices=reporter.notices)  # fmt: skip
-    tracked.end(content, final)
-    return TuneResult(folder, folder / "tune.html", folder / "best.yaml", content)
+        self.reporter.say(final.words)
+        return final
 
 
 class _Herald:
@@ -239,15 +262,6 @@ def _say_plan(opened: OpenStudy, reporter: Reporter) -> None:
 
 def _short(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _require_ours(folder: Path) -> None:
-    """Refuse a folder that holds something else."""
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        held = [item.name for item in folder.iterdir()]
-    if held and not any(name in held for name in _OURS):
-        raise StorageError(f"{folder}: holds something else. Choose another --output.")
 
 
 @contextmanager

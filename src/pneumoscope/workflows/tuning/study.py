@@ -146,5 +146,6 @@ def _other(plan: StudyPlan, name: str, then: str, now: str) -> str:
     what = f"({line.strip()[:80]!r}, now {other.strip()[:80]!r})"
     return (
         f"study '{plan.study}' in {shown(plan.storage)}: was begun with another {name} {what}. "
-        "Give that one again, or begin another study: another --output, or --study in a database."
+        "Give that one again, or begin another study: another --output, and in a database another "
+        "--study."
     )

@@ -6,17 +6,21 @@ store. Each trial's record is kept in `trials`, so that `sync` can tell it later
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.progress import Reporter
+from pneumoscope.core.recipe import Recipe, save_recipe
+from pneumoscope.core.recipe.space import Value
 from pneumoscope.evaluation.resampling import finite
 from pneumoscope.tracking import (
     NOTE_TAG,
+    DataInput,
     Identity,
     Parent,
     Point,
@@ -25,9 +29,10 @@ from pneumoscope.tracking import (
     load_record,
     tracked_run,
 )
+from pneumoscope.tracking.naming import flatten, provenance_tags
 from pneumoscope.workflows.tracked_data import data_inputs
-from pneumoscope.workflows.tuning.accounts import TrialRecord, latest, records
-from pneumoscope.workflows.tuning.plan import Material
+from pneumoscope.workflows.tuning.accounts import ORIGIN, PRECISION, TrialRecord, latest, records
+from pneumoscope.workflows.tuning.plan import Material, StudyPlan
 from pneumoscope.workflows.tuning.storage import answering
 
 if TYPE_CHECKING:
@@ -39,6 +44,12 @@ if TYPE_CHECKING:
 TRIALS = "trials"
 """Folder of the trials' records in a study's."""
 
+RECIPE = "trial.yaml"
+"""A trial's recipe. Not `recipe.yaml`: a run folder is known by the content of that file, and two
+trials may have drawn the same values."""
+
+_SEEN = ("data", "train", "validation")
+"""What a trial is given of the study's inputs; calibration and test stay sealed."""
 _KEY = "run"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _TAG = "pneumoscope.trial"
@@ -51,10 +62,14 @@ class StudyRun:
         run: The study's.
         opened: The study.
         folder: Its output.
+        inputs: The data and each split of them.
     """
 
-    def __init__(self, run: TrackedRun, opened: OpenStudy, folder: Path) -> None:
+    def __init__(
+        self, run: TrackedRun, opened: OpenStudy, folder: Path, inputs: Sequence[DataInput]
+    ) -> None:
         self._run, self._opened, self._folder = run, opened, folder
+        self._seen = [one for one in inputs if one.context in _SEEN]
         self._told: dict[int, tuple[str, int]] = {}
 
     @property
@@ -67,13 +82,14 @@ class StudyRun:
         parent = self._run.parent
         if parent is None:
             return
-        trials = self._opened.trials()
+        plan, trials = self._opened.plan, self._opened.trials()
         for found, trial in zip(records(trials), latest(trials), strict=True):
             seen = (found.state, found.attempts)
             if found.state == "running" or self._told.get(found.number) == seen:
                 continue
             self._told[found.number] = seen
-            self._tell(trial_record(found, trial, parent, self._opened.plan.metric))
+            record = trial_record(found, trial, plan, parent=parent, inputs=self._seen)
+            self._tell(record, recipe_at(plan, found.params))
         self._best()
 
     def end(self, content: Mapping[str, Any], final: Final | None) -> None:
@@ -92,10 +108,12 @@ class StudyRun:
         })  # fmt: skip
         self._run.log_folder(self._folder)
 
-    def _tell(self, record: Record) -> None:
+    def _tell(self, record: Record, recipe: Recipe | None) -> None:
         folder = self._folder / TRIALS / record.tags[_TAG]
         kept = load_record(folder)
         if kept is None or not kept.complete or kept.digest != record.digest:
+            if recipe is not None:
+                save_recipe(recipe, folder / RECIPE)
             self._run.log_child(record, folder)
 
     def _best(self) -> None:
@@ -117,6 +135,7 @@ def study_run(
         StorageError: the tracking server refuses the login, or the storage does not answer.
     """
     plan = opened.plan
+    inputs = data_inputs(Path(str(plan.recipe.data.path)), material.catalogue)
     with tracked_run(
         plan.recipe,
         store=folder.resolve().parent,
@@ -128,24 +147,32 @@ def study_run(
             "pneumoscope.space": ", ".join(plan.space.fields),
         },
         reporter=reporter,
-        inputs=data_inputs(Path(str(plan.recipe.data.path)), material.catalogue),
+        inputs=inputs,
         identity=Identity(plan.study, kind="tune", key=key_of(opened)),
         memory=folder,
     ) as run:
-        yield StudyRun(run, opened, folder)
+        yield StudyRun(run, opened, folder, inputs)
 
 
-def trial_record(found: TrialRecord, trial: FrozenTrial, parent: Parent, metric: str) -> Record:
-    """What tracking is told of a trial that ended; a pruned one is `KILLED`, and says so."""
-    name, ended = f"trial-{found.number}", _moment(trial.datetime_complete)
-    curve = sorted(trial.intermediate_values.items())
-    points = [Point(f"trial/{metric}", value, ended, step) for step, value in curve]
-    points.append(Point("trial/epochs", found.epochs, ended, 0))
-    if found.seconds is not None:
-        points.append(Point("trial/seconds", found.seconds, ended, 0))
-    tags = {_TAG: str(found.number), f"{_TAG}.state": found.state}
-    if found.reason:
-        tags |= {f"{_TAG}.reason": found.reason, NOTE_TAG: f"{found.state}: {found.reason}"}
+def trial_record(
+    found: TrialRecord,
+    trial: FrozenTrial,
+    plan: StudyPlan,
+    *,
+    parent: Parent,
+    inputs: Sequence[DataInput],
+) -> Record:
+    """What tracking is told of a trial that ended; a pruned one is `KILLED`, and says so.
+
+    Args:
+        found: The trial, as it counts.
+        trial: Its last attempt.
+        plan: The study's.
+        parent: The study's run.
+        inputs: What the trial was given.
+    """
+    name, recipe = f"trial-{found.number}", recipe_at(plan, found.params)
+    whole = flatten(recipe.model_dump(mode="json")) if recipe else {}
     return Record(
         name=name if found.state == "complete" else f"{name} ({found.state})",
         experiment=parent.experiment,
@@ -153,13 +180,46 @@ def trial_record(found: TrialRecord, trial: FrozenTrial, parent: Parent, metric:
         key=parent.key_of(name),
         status=_STATUS[found.state],
         started=_moment(trial.datetime_start),
-        ended=ended,
-        params={field: str(value) for field, value in found.params.items()},
-        tags=tags,
-        metrics=points,
+        ended=_moment(trial.datetime_complete),
+        params=whole | {field: str(value) for field, value in found.params.items()},
+        tags=_tags(found, trial),
+        inputs=list(inputs),
+        metrics=_points(found, trial, plan.metric),
         parent=parent,
         uri=parent.uri,
     )
+
+
+def recipe_at(plan: StudyPlan, params: Mapping[str, Value]) -> Recipe | None:
+    """The recipe that a trial trained; None where its values are not all drawn or do not fit."""
+    if set(params) != set(plan.space.fields):
+        return None
+    try:
+        return plan.space.apply(plan.recipe, params)
+    except RecipeError:
+        return None  # the trial failed by it, and its reason says so
+
+
+def _points(found: TrialRecord, trial: FrozenTrial, metric: str) -> list[Point]:
+    ended, curve = _moment(trial.datetime_complete), sorted(trial.intermediate_values.items())
+    points = [Point(f"trial/{metric}", value, ended, step) for step, value in curve]
+    points.append(Point("trial/epochs", found.epochs, ended, 0))
+    if found.seconds is not None:
+        points.append(Point("trial/seconds", found.seconds, ended, 0))
+    return points
+
+
+def _tags(found: TrialRecord, trial: FrozenTrial) -> dict[str, str]:
+    """Code version and machine as its worker noted them; the precision only of a whole training."""
+    tags = {
+        **provenance_tags(trial.user_attrs.get(ORIGIN, {})),
+        **trial.user_attrs.get(PRECISION, {}),
+        _TAG: str(found.number),
+        f"{_TAG}.state": found.state,
+    }
+    if found.reason:
+        tags |= {f"{_TAG}.reason": found.reason, NOTE_TAG: f"{found.state}: {found.reason}"}
+    return tags
 
 
 def study_note(content: Mapping[str, Any]) -> str:

@@ -29,12 +29,22 @@ from pneumoscope.core.errors import (
     WeightsError,
 )
 from pneumoscope.core.progress import Reporter, Silent
+from pneumoscope.core.provenance import provenance
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import joined_world
 from pneumoscope.training.plan import Epoch
-from pneumoscope.training.trainer import train_classifier
-from pneumoscope.workflows.tuning.accounts import REASON, SURPLUS, WORKER, hopeless, rank_of
+from pneumoscope.training.trainer import Trained, train_classifier
+from pneumoscope.workflows.tracked_data import precision_tags
+from pneumoscope.workflows.tuning.accounts import (
+    ORIGIN,
+    PRECISION,
+    REASON,
+    SURPLUS,
+    WORKER,
+    hopeless,
+    rank_of,
+)
 from pneumoscope.workflows.tuning.plan import Material, StudyPlan, read_material
 from pneumoscope.workflows.tuning.sampling import suggest
 from pneumoscope.workflows.tuning.storage import WorkerLock, answering
@@ -161,14 +171,16 @@ class Worker:
         if rank_of(frozen, self._opened.trials()) >= self._plan.budget:
             trial.set_user_attr(SURPLUS, value=True)
             raise optuna.TrialPruned("surplus")
+        trial.set_user_attr(ORIGIN, provenance())  # of this machine, which may not be the lead's
         point = suggest(trial, self._plan.space)
         watch = Watch(self._plan, trial)
         try:
-            self._train(self._plan.space.apply(self._plan.recipe, point), watch)
+            trained = self._train(self._plan.space.apply(self._plan.recipe, point), watch)
         except _STUDY_GOES_ON as error:
             reason = " ".join(f"{error}".split())[:300] or type(error).__name__
             trial.set_user_attr(REASON, reason)
             raise _Failed(reason) from error
+        trial.set_user_attr(PRECISION, precision_tags(trained))
         if not math.isfinite(watch.value):
             trial.set_user_attr(
                 REASON, f"{self._plan.metric} is not defined on the validation split."
@@ -176,13 +188,13 @@ class Worker:
             raise _Failed
         return watch.value
 
-    def _train(self, recipe: Recipe, watch: Watch) -> None:
+    def _train(self, recipe: Recipe, watch: Watch) -> Trained:
         key = recipe.preprocess.model_dump_json()
         if key not in self._material:
             self._material[key] = read_material(recipe, self._reporter)
         material = self._material[key]
         with joined_world(recipe.compute.device) as world:
-            train_classifier(
+            return train_classifier(
                 recipe,
                 material.seen,
                 material.labels,

@@ -68,7 +68,7 @@ def test_the_card_that_ships_says_the_figures_on_record_and_whom_to_cite() -> No
     assert told["roc_auc"] == pytest.approx(metrics["auc"]["value"], abs=1e-4)
     assert told["accuracy"] == pytest.approx(metrics["accuracy"]["value"], abs=1e-4)
     assert "CC BY 4.0" in card
-    assert "Kermany et al., Cell 172:1122" in card
+    assert "Kermany et al., Chest X-Ray Images (Pneumonia), Cell 172:1122" in card
     assert "stretched to a square" in card
 
 

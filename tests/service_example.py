@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ from pneumoscope.service.app import create_app
 from pneumoscope.service.guard import Door
 from pneumoscope.service.journal import Journal
 from pneumoscope.service.metrics import Metrics
+from pneumoscope.service.reloading import Reloader
 from pneumoscope.service.service import Service
 from pneumoscope.service.serving import Live
 from pneumoscope.service.settings import Settings
+from pneumoscope.service.tokens import read_tokens
 
 ODD_DECODER = (sys.executable, "-P", str(Path(__file__).with_name("odd_decoder.py")))
 URL = "http://127.0.0.1"
@@ -64,15 +66,22 @@ class Running:
 
 @contextmanager
 def running(
-    live: Live, *, door: Door | None = None, origins: Sequence[str] = (), odd: bool = False,
+    live: Live, *, door: Door | None = None, tokens: Path | None = None, odd: bool = False,
     **settings: Any,
 ) -> Iterator[Running]:  # fmt: skip
-    """A running service; `odd` decoders hang, die and dawdle when told to."""
+    """A running service; `odd` decoders hang, die and dawdle when told to.
+
+    Reloading reads `tokens`, or leaves those of the door.
+    """
     wanted = Settings(**{"decoders": 1, **settings})
     program = {"decoder": ODD_DECODER} if odd else {}
     service = Service(live, wanted, Metrics(), **program)
     door, log = door or Door(Rate(wanted.rate)), io.StringIO()
-    app = create_app(service, door=door, journal=Journal(log), origins=origins)
+    reloader = Reloader(
+        service, door, journal=Journal(log),
+        holders=lambda: door.holders if tokens is None else read_tokens(tokens),
+    )  # fmt: skip
+    app = create_app(service, door=door, journal=Journal(log), reloader=reloader)
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
         yield Running(client, service, door, log)
 

@@ -172,7 +172,7 @@ def test_serve_app_evaluate_and_audit_know_it(
     from pneumoscope.service import server
 
     asked: list[object] = []
-    monkeypatch.setattr(server, "serve", lambda bundle, *_, **__: asked.append(bundle))
+    monkeypatch.setattr(server, "serve", lambda find, *_, **__: asked.append(find()))
     monkeypatch.setattr(launch, "launch", lambda settings, **_: asked.append(settings))
     note = "No bundle named: champion, which ships, answers."
     for arguments, said in (

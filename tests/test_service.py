@@ -17,6 +17,7 @@ from pneumoscope.core.errors import InputError
 from pneumoscope.data.phantoms import draw_phantom
 from pneumoscope.evaluation.conformal import Conformal
 from pneumoscope.imaging.overlay import overlay
+from pneumoscope.service import service as drawing
 from pneumoscope.service.schemas import Result
 from pneumoscope.service.serving import Live
 from pneumoscope.workflows.results import TrainResult
@@ -105,6 +106,17 @@ def test_saliency_is_drawn_on_the_image_itself(
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(result["saliency_png"]))))
     np.testing.assert_array_equal(drawn, overlay(own.radiograph, own.saliency))
     assert service.results(images[1])[0]["saliency_png"] is None
+
+
+def test_the_pictures_in_one_answer_are_bounded(
+    service: Running, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = service.service.settings.max_pictures
+    monkeypatch.setattr(drawing, "saliency_png", lambda _: "A" * (allowed // 2))
+    assert len(service.results(*images[:2], saliency="png")) == 2
+    problem(service.ask(*images, params={"saliency": "png"}), 413, "too-large")
+    assert len(service.results(*images)) == 3
+    assert service.service.room.images == service.service.room.size == 0
 
 
 def test_another_confidence_gives_the_label_sets_of_that_level(

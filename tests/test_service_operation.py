@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import lzma
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -19,12 +21,12 @@ import pytest
 from PIL import Image
 
 from pneumoscope.bundle.archive import open_bundle
-from pneumoscope.core.errors import BundleError
+from pneumoscope.core.errors import BundleError, StorageError
 from pneumoscope.data.phantoms import draw_phantom
 from pneumoscope.service.admission import Rate, Room, Share
 from pneumoscope.service.guard import Door
 from pneumoscope.service.problems import Problem
-from pneumoscope.service.serving import Live
+from pneumoscope.service.serving import Live, Served
 from pneumoscope.service.tokens import Holder, find_holder, new_token, read_tokens
 from pneumoscope.workflows.results import TrainResult
 from service_example import URL, Running, problem, running
@@ -105,6 +107,8 @@ def test_what_is_late_is_a_problem_and_frees_its_place(odd: Running, image: byte
         answers = list(threads.map(lambda _: odd.ask(b"HANG", b"HANG"), range(2)))
     problem(next(one for one in answers if one.status_code != 200), 504, "deadline")
     assert odd.service.room.images == 0
+    while odd.service.pool._free.qsize() < 2:  # what hangs still has its second
+        time.sleep(0.01)
     assert odd.results(image)[0]["probabilities"]
 
 
@@ -170,6 +174,65 @@ def test_another_bundle_takes_over_without_a_request_lost(
         assert found.counted(f'pneumoscope_model{{model_id="{second}"}}') == 1
 
 
+def test_a_reload_looks_where_the_address_leads_now(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def opening(_: Live, path: Path) -> Served:
+        opened.append(path)
+        return live.current
+
+    monkeypatch.setattr(Live, "_opened", opening)
+    places = [Path("first")]
+    follows = Live(lambda: places[-1])
+    places.append(Path("second"))
+    follows.reload()
+    assert opened == places
+    places.clear()
+    with pytest.raises(Problem, match=r"its address leads nowhere now \(IndexError\)"):
+        follows.reload()
+    assert follows.current is live.current
+
+
+def test_whatever_goes_wrong_while_loading_is_said_and_counted(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> None:
+        raise lzma.LZMAError("patient Hans")
+
+    monkeypatch.setattr(live, "_opened", broken)
+    holders, present = [Holder("boss", "admin", digest("boss"))], live.current
+    with running(live, door=Door(Rate(None), holders)) as found:
+        answer = found.client.post("/v1/admin/reload", headers={"authorization": "Bearer boss"})
+        content = problem(answer, 409, "bundle-refused")
+        assert content["detail"] == "it cannot be opened (LZMAError)."
+        failure, refused, _ = found.journal()
+        assert (failure["event"], failure["error"]) == ("failure", "LZMAError")
+        assert refused["reason"] == content["detail"]
+        assert found.counted('pneumoscope_reloads_total{outcome="refused"}') == 1
+    assert live.current is present
+
+
+def test_a_reload_reads_the_tokens_again(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    ward, boss = (
+        {"authorization": f"Bearer {token}"}
+        for token in (new_token(file, "ward"), new_token(file, "boss", scope="admin"))
+    )
+    with running(live, door=Door(Rate(None), read_tokens(file)), tokens=file) as found:
+        assert found.client.get("/v1/model", headers=ward).status_code == 200
+        kept = [line for line in file.read_text().splitlines() if "ward" not in line]
+        file.write_text("\n".join(kept))
+        assert found.client.post("/v1/admin/reload", headers=boss).status_code == 200
+        problem(found.client.get("/v1/model", headers=ward), 401, "no-token")
+        file.write_text("x y z")
+        refused = found.client.post("/v1/admin/reload", headers=boss)
+        problem(refused, 409, "tokens-refused")
+        assert str(file) not in refused.text + found.log.getvalue()
+        assert found.client.get("/v1/model", headers=boss).status_code == 200
+
+
 def digest(token: str) -> bytes:
     import hashlib
 
@@ -200,15 +263,53 @@ def test_tokens_are_kept_as_hashes(tmp_path: Path) -> None:
         read_tokens(file)
 
 
+def test_a_new_token_leaves_the_file_to_whom_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tokens"
+    new_token(file, "first")
+    file.chmod(0o640)
+    known, given = file.stat(), []
+    new_token(file, "second")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+    def owner(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        """As if the file belonged to another user and group."""
+        found = real(path, follow_symlinks=follow_symlinks)
+        values = list(found)
+        if path == file:
+            values[stat.ST_UID], values[stat.ST_GID] = known.st_uid + 1, known.st_gid + 2
+        return os.stat_result(values)
+
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", owner)
+    monkeypatch.setattr(
+        os, "chown", lambda path, *who: given.append((stat.S_IMODE(real(path).st_mode), *who))
+    )
+    new_token(file, "third")
+    # Nobody else could read it before it was handed over.
+    assert given == [(0o600, known.st_uid + 1, known.st_gid + 2)]
+    assert stat.S_IMODE(real(file).st_mode) == 0o640
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refused)
+    before = file.read_text()
+    with pytest.raises(StorageError, match="Run this as its owner"):
+        new_token(file, "fourth")
+    assert file.read_text() == before
+
+
 @pytest.fixture(scope="module")
 def guarded(live: Live) -> Iterator[Running]:
     holders = [
         Holder("ward", "predict", digest("ward")), Holder("boss", "admin", digest("boss")),
         Holder("busy", "predict", digest("busy")),
     ]  # fmt: skip
-    with running(
-        live, door=Door(Rate(20.0, clock=lambda: 0.0), holders), origins=["https://a.example"]
-    ) as found:
+    origins = ["https://a.example"]
+    door = Door(Rate(20.0, clock=lambda: 0.0), holders, origins=origins)
+    with running(live, door=door) as found:
         yield found
 
 
@@ -221,6 +322,7 @@ def test_only_who_has_a_token_is_answered(guarded: Running, image: bytes) -> Non
     assert guarded.ask(image, headers=ward).status_code == 200
     assert guarded.journal()[-1]["token"] == "ward"
     problem(guarded.client.post("/v1/admin/reload", headers=ward), 403, "not-allowed")
+    assert guarded.journal()[-1]["token"] == "ward"
     assert guarded.client.post("/v1/admin/reload", headers=boss).status_code == 200
     problem(guarded.client.get("/metrics"), 401, "no-token")
     problem(guarded.client.get("/v1/model"), 401, "no-token")
@@ -235,6 +337,8 @@ def test_a_token_has_its_rate(guarded: Running) -> None:
     assert 60 - len(refused) >= 40
     problem(refused[0], 429, "too-many-requests")
     assert int(refused[0].headers["retry-after"]) >= 1
+    late = [one for one in guarded.journal() if one.get("status") == 429]
+    assert {one["token"] for one in late} == {"busy"}
     other = {"authorization": "Bearer ward"}
     assert guarded.client.get("/v1/model", headers=other).status_code == 200
 
@@ -260,8 +364,13 @@ def test_room_is_given_back_whatever_happens() -> None:
         with pytest.raises(Problem, match="3 images wait") as caught:
             visit.take(images=1)
         assert caught.value.headers["Retry-After"] == "2"
-        with pytest.raises(Problem):
+        with pytest.raises(Problem, match="60 bytes are held; allowed: 100"):
             visit.take(size=41)
+        visit.draw(20, most=30)
+        with pytest.raises(Problem, match="allowed: 30 bytes of pictures"):
+            visit.draw(11, most=30)
+        with room.unsent(70):
+            assert (room.size, visit.size) == (150, 80)
         raise KeyError
     assert room.images == room.size == 0
 
@@ -297,6 +406,29 @@ def test_pages_of_other_origins_are_not_let_in(guarded: Running) -> None:
     assert "access-control-allow-origin" not in bad.headers
 
 
+@pytest.mark.parametrize(
+    ("headers", "let_in"),
+    [
+        ({"origin": "https://b.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": f"{URL}:8000"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"origin": "https://a.example", "sec-fetch-site": "cross-site"}, True),
+        ({"origin": URL}, True),
+        ({"sec-fetch-site": "none"}, True),
+    ],
+)
+def test_what_pages_of_other_origins_send_is_refused(
+    guarded: Running, image: bytes, headers: dict[str, str], let_in: bool
+) -> None:
+    answer = guarded.ask(image, headers={"authorization": "Bearer ward", **headers})
+    if let_in:
+        assert answer.status_code == 200
+    else:
+        problem(answer, 403, "wrong-origin")
+        assert guarded.client.get("/healthz", headers=headers).status_code == 200
+
+
 def test_without_tokens_only_this_machine_is_answered(odd: Running) -> None:
     rebound = odd.client.get("/v1/model", headers={"host": "evil.example:8000"})
     problem(rebound, 421, "wrong-host")
@@ -304,6 +436,7 @@ def test_without_tokens_only_this_machine_is_answered(odd: Running) -> None:
         assert odd.client.get("/v1/model", headers={"host": host}).status_code == 200
     problem(odd.client.post("/v1/admin/reload"), 403, "not-allowed")
     answer = odd.client.get("/v1/model", headers={"origin": "https://a.example"})
+    problem(answer, 403, "wrong-origin")
     assert "access-control-allow-origin" not in answer.headers
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pneumoscope.cli.console import TerminalReporter, print_lines
 from pneumoscope.cli.options import BUNDLES
 from pneumoscope.core.errors import DependencyError, InputError
+
+if TYPE_CHECKING:
+    from pneumoscope.service.server import Place
 
 
 def serve(
@@ -33,6 +37,9 @@ def serve(
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Web pages that may ask; repeat.")
     ] = None,
+    max_connections: Annotated[
+        int, typer.Option(min=1, help="Open at a time; more get 503.")
+    ] = 512,
     decoders: Annotated[int, typer.Option(min=1, help="Processes that read images.")] = 2,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the model; default: all.")] = None,
     max_queue: Annotated[int, typer.Option(min=1, help="Images waiting; more get 429.")] = 64,
@@ -59,11 +66,8 @@ def serve(
     if new_token is not None:
         _print_token(tokens, new_token, admin=admin)
         return
-    try:
-        from pneumoscope.service import server
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed, which serving needs"
-        raise DependencyError(f"{message}. Run: pip install 'pneumoscope[service]'") from error
+    _require_extra()
+    from pneumoscope.service import server
     from pneumoscope.service.settings import MEBIBYTE, Settings
     from pneumoscope.workflows.bundles import CHAMPION, bundle_at
 
@@ -75,16 +79,33 @@ def serve(
         max_queue=max_queue, max_batch=max_batch, max_images=max_images,
         max_bytes=max_megabytes * MEBIBYTE, max_pixels=max_megapixels * 1_000_000,
         decoders=decoders, decode_seconds=decode_seconds, deadline=deadline, rate=rate,
-        drain_seconds=drain_seconds,
+        drain_seconds=drain_seconds, max_connections=max_connections,
     )  # fmt: skip
-    reporter, path = TerminalReporter(), bundle_at(bundle or CHAMPION)
-    if bundle is None:
-        reporter.say(f"No bundle named: {CHAMPION}, which ships, answers.")
-    if tokens is None:
-        whom = "everybody who reaches it" if insecure else "this machine only"
+    address = bundle or CHAMPION
+    bundle_at(address)  # says what is wrong with it before anything is announced
+    _announce(place, unnamed=CHAMPION if bundle is None else None)
+    # An alias of the registry is followed at each loading, not once.
+    find = partial(bundle_at, address)
+    server.serve(find, place, settings, runtime=runtime, threads=threads)
+
+
+def _require_extra() -> None:
+    try:
+        import pneumoscope.service.server  # noqa: F401
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed, which serving needs"
+        raise DependencyError(f"{message}. Run: pip install 'pneumoscope[service]'") from error
+
+
+def _announce(place: Place, *, unnamed: str | None) -> None:
+    reporter = TerminalReporter()
+    if unnamed is not None:
+        reporter.say(f"No bundle named: {unnamed}, which ships, answers.")
+    if place.tokens is None:
+        whom = "everybody who reaches it" if place.insecure else "this machine only"
         reporter.warn(f"no tokens: open to {whom}.")
-    reporter.say(f"http://{host}:{port}/v1/predictions. For research use. Not a medical device.")
-    server.serve(path, place, settings, runtime=runtime, threads=threads)
+    where = f"http://{place.host}:{place.port}/v1/predictions"
+    reporter.say(f"{where}. For research use. Not a medical device.")
 
 
 def _print_token(file: Path | None, name: str, *, admin: bool) -> None:

@@ -36,8 +36,12 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; it becomes `path` only if the block ends well.
+
+    Args:
+        path: To be replaced.
+        mode: Who may read and write it; until then only its owner may.
 
     Raises:
         StorageError: the place cannot be written or is full; nothing is left behind.
@@ -49,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

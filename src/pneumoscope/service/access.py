@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pneumoscope.service.connection import ABORT
+from pneumoscope.service.delivery import Delivery
 from pneumoscope.service.journal import Journal
 from pneumoscope.service.problems import MEDIA_TYPE, Problem
 from pneumoscope.service.service import Service
@@ -52,26 +57,26 @@ class Access:
             return
         state: dict[str, Any] = scope.setdefault("state", {})
         state.update(request_id=_request_id(Headers(scope=scope)), start=time.monotonic(), facts={})
-        status = 0
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                self._complete(MutableHeaders(scope=message), state["request_id"])
-            await send(message)
-
+        until = asyncio.get_running_loop().time() + self._service.settings.deadline
+        delivery = Delivery(
+            partial(self._send, send, state["request_id"]), until=until,
+            abort=state.get(ABORT, _nothing),
+        )  # fmt: skip
         try:
-            await self._app(scope, receive, sending)
-        except ClientDisconnect:
-            status = status or _GONE
+            with ExitStack() as state["held"], suppress(ClientDisconnect):
+                await self._app(scope, receive, delivery.send)
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is a problem
             self._journal.failure(error, request_id=state["request_id"])
-            if not status:
+            if not delivery.status:
                 problem = Problem("failed", "something unexpected happened.")
-                await send_problem(sending, problem, state["request_id"])
+                await send_problem(delivery.send, problem, state["request_id"])
         finally:
-            self._record(scope, status or _GONE)
+            self._record(scope, _GONE if delivery.given_up else delivery.status or _GONE)
+
+    async def _send(self, send: Send, request_id: str, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._complete(MutableHeaders(scope=message), request_id)
+        await send(message)
 
     def _complete(self, headers: MutableHeaders, request_id: str) -> None:
         headers[REQUEST_ID] = request_id
@@ -89,6 +94,10 @@ class Access:
             "request", request_id=state["request_id"], route=route, status=status,
             milliseconds=round(seconds * 1000, 2), token=state.get("holder"), **state["facts"],
         )  # fmt: skip
+
+
+def _nothing() -> None:
+    """Without a connection there is none to end."""
 
 
 async def send_problem(send: Send, problem: Problem, request_id: str) -> None:

@@ -12,11 +12,11 @@ from pneumoscope.service.problems import Problem
 
 
 class Room:
-    """Room for what is accepted and not yet answered; used by one thread.
+    """Room for what is accepted and not yet answered, or not yet sent; used by one thread.
 
     Args:
         images: That may be inside.
-        size: Bytes that their bodies may have together.
+        size: Bytes that uploads, pictures and answers may have together.
         wait: Seconds after which to try again, asked when somebody is turned away.
     """
 
@@ -39,15 +39,28 @@ class Room:
             self.images -= visit.images
             self.size -= visit.size
 
+    @contextmanager
+    def unsent(self, size: int) -> Iterator[None]:
+        """An answer's bytes while the block lasts; what is answered is not refused any more."""
+        self.size += size
+        try:
+            yield
+        finally:
+            self.size -= size
+
     def check(self, *, images: int, size: int) -> None:
         """Whether so much more fits.
 
         Raises:
             Problem: `queue-full`.
         """
-        if self.images + images > self._max_images or self.size + size > self._max_size:
+        if self.images + images > self._max_images:
             detail = f"{self.images} images wait; allowed: {self._max_images} at a time."
-            raise Problem("queue-full", detail, retry_after=self._wait())
+        elif self.size + size > self._max_size:
+            detail = f"{self.size:,} bytes are held; allowed: {self._max_size:,} at a time."
+        else:
+            return
+        raise Problem("queue-full", detail, retry_after=self._wait())
 
 
 class Visit:
@@ -55,7 +68,19 @@ class Visit:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self.images = self.size = 0
+        self.images = self.size = self.drawn = 0
+
+    def draw(self, size: int, *, most: int) -> None:
+        """Take room for a picture of so many bytes.
+
+        Raises:
+            Problem: `queue-full`, or `too-large` where the request's pictures have more than
+                `most` bytes together.
+        """
+        self.drawn += size
+        if self.drawn > most:
+            raise Problem("too-large", f"allowed: {most:,} bytes of pictures in one answer.")
+        self.take(size=size)
 
     def take(self, *, images: int = 0, size: int = 0) -> None:
         """Take more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from pneumoscope.service.access import REQUEST_ID, Access
 from pneumoscope.service.guard import OPEN, Door, Guard
 from pneumoscope.service.journal import Journal
 from pneumoscope.service.problems import MEDIA_TYPE, Problem
+from pneumoscope.service.reloading import Reloader
 from pneumoscope.service.routes import router
 from pneumoscope.service.schemas import NOTICE, Answers, ProblemDetails, Result
 from pneumoscope.service.service import Service
@@ -23,16 +24,14 @@ from pneumoscope.service.service import Service
 _STATUSES = {404: "not-found", 405: "wrong-method"}
 
 
-def create_app(
-    service: Service, *, door: Door, journal: Journal, origins: Sequence[str] = ()
-) -> FastAPI:
+def create_app(service: Service, *, door: Door, journal: Journal, reloader: Reloader) -> FastAPI:
     """The ASGI application; its lifespan starts and ends the service.
 
     Args:
         service: What answers.
         door: Who is let in.
         journal: Where requests are written.
-        origins: Web origins whose pages may ask; none by default.
+        reloader: Loads bundle and tokens again.
     """
 
     @asynccontextmanager
@@ -45,15 +44,15 @@ def create_app(
         title="Pneumoscope", version=__version__, description=NOTICE, lifespan=lifespan,
         docs_url=None, redoc_url=None, license_info={"name": "Apache-2.0"},
     )  # fmt: skip
-    app.state.service = service
+    app.state.service, app.state.reloader = service, reloader
     app.include_router(router)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_middleware(Guard, door=door)
-    if origins:
+    if door.origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"],
+            CORSMiddleware, allow_origins=list(door.origins), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", REQUEST_ID], expose_headers=[REQUEST_ID, "Retry-After"],
         )  # fmt: skip
     app.add_middleware(Access, service=service, journal=journal)

@@ -30,25 +30,43 @@ class Door:
         holders: Of tokens; None: no tokens are asked for. Replaced as a whole by a reload.
         local_only: Without tokens, answer only requests addressed to this machine: web pages
             open in a browser on it could otherwise ask by a name of their own (DNS rebinding).
+        origins: Web origins whose pages may ask.
     """
 
     rate: Rate
     holders: Sequence[Holder] | None = None
     local_only: bool = True
+    origins: Sequence[str] = ()
 
-    def admit(self, path: str, headers: Headers) -> str | None:
-        """Who asks, by name.
+    def identify(self, headers: Headers) -> Holder:
+        """Who asks.
 
         Raises:
-            Problem: not let in.
+            Problem: nobody who may.
         """
-        if path in OPEN:
-            return None
-        holder = self._unknown(headers) if self.holders is None else self._holder(headers)
+        self._check_origin(headers)
+        return self._unknown(headers) if self.holders is None else self._holder(headers)
+
+    def admit(self, holder: Holder, path: str) -> None:
+        """Let somebody known in.
+
+        Raises:
+            Problem: asks too often, or for what the token does not allow.
+        """
         self.rate.take(holder.name)
         if path.startswith(ADMIN) and holder.scope != "admin":
             raise Problem("not-allowed", "allowed: tokens of scope admin.")
-        return holder.name
+
+    def _check_origin(self, headers: Headers) -> None:
+        """Refuse what a page of another site sends: CORS keeps answers from it, not requests."""
+        origin = headers.get("origin")
+        if origin is None:
+            foreign = headers.get("sec-fetch-site") == "cross-site"
+        else:
+            own = origin.partition("://")[2] == headers.get("host", "")
+            foreign = not own and origin not in self.origins
+        if foreign:
+            raise Problem("wrong-origin", "a page of another web site sent the request.")
 
     def _unknown(self, headers: Headers) -> Holder:
         if self.local_only and not is_loopback(_host(headers.get("host", ""))):
@@ -78,11 +96,14 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            state = scope["state"]
             try:
-                scope["state"]["holder"] = self._door.admit(scope["path"], Headers(scope=scope))
+                holder = self._door.identify(Headers(scope=scope))
+                state["holder"] = holder.name
+                self._door.admit(holder, scope["path"])
             except Problem as problem:
-                await send_problem(send, problem, scope["state"]["request_id"])
+                await send_problem(send, problem, state["request_id"])
                 return
         await self._app(scope, receive, send)
 

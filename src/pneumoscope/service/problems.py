@@ -39,6 +39,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "wrong-host": Kind(
         421, "Without tokens only this machine is answered", "Start with --tokens FILE."
     ),
+    "wrong-origin": Kind(
+        403, "Pages of other web sites may not ask", "Start with --cors ORIGIN to allow one."
+    ),
+    "tokens-refused": Kind(
+        409, "The file of tokens cannot be used; the present ones stay", "Repair it, reload again."
+    ),
     "too-many-requests": Kind(429, "Too many requests", "Wait as long as Retry-After says."),
     "queue-full": Kind(429, "The queue is full", "Wait as long as Retry-After says."),
     "deadline": Kind(504, "No answer in time", "Send fewer images at a time, or try again later."),

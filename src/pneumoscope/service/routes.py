@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.service import metrics, uploads
 from pneumoscope.service.problems import KINDS, MEDIA_TYPE, Problem
+from pneumoscope.service.reloading import Reloader
 from pneumoscope.service.schemas import (
     Answers,
     Health,
@@ -61,7 +62,7 @@ def _problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-_GUARDED: Final = ("no-token", "wrong-host", "too-many-requests", "failed")
+_GUARDED: Final = ("no-token", "wrong-host", "wrong-origin", "too-many-requests", "failed")
 _PREDICTING: Final = (
     *_GUARDED, "bad-upload", "slow-upload", "too-large", "wrong-type", "bad-parameter",
     "no-images", "no-label-sets", "queue-full", "deadline",
@@ -106,16 +107,20 @@ async def predictions(
         try:
             async with asyncio.timeout_at(_on_loop(until)):
                 predictor = await _predictor(served, confidence)
-                found = await service.results(sent, served, predictor, saliency=saliency == "png")
+                drawing = visit if saliency == "png" else None
+                found = await service.results(sent, served, predictor, drawing=drawing)
         except TimeoutError:
             detail = f"allowed: {service.settings.deadline:g} s from the request's first byte."
             raise Problem("deadline", detail) from None
-    request.state.facts["decisions"] = _counted(found)
-    return _answered(
-        Answers(
-            request_id=request.state.request_id, model_id=served.predictor.model_id, results=found
-        )
-    )
+        request.state.facts["decisions"] = _counted(found)
+        answer = _answered(
+            Answers(
+                request_id=request.state.request_id, model_id=served.predictor.model_id,
+                results=found,
+            )
+        )  # fmt: skip
+        request.state.held.enter_context(service.room.unsent(len(answer.body)))
+    return answer
 
 
 @router.get("/v1/model", response_model=ModelFacts, responses=_problems(*_GUARDED), tags=["model"])
@@ -127,22 +132,16 @@ async def model(request: Request) -> Response:
 @router.post(
     "/v1/admin/reload",
     response_model=Reloaded,
-    responses=_problems(*_GUARDED, "not-allowed", "bundle-refused"),
+    responses=_problems(*_GUARDED, "not-allowed", "tokens-refused", "bundle-refused"),
     tags=["operation"],
 )
 async def reload(request: Request) -> Response:
-    """Answer from the bundle that now lies where the service was told to look.
+    """Answer from the bundle that now lies where the service was told to look; read tokens again.
 
     Requests go on meanwhile; one that cannot be used is refused and the present one stays.
     """
-    service = _service(request)
-    try:
-        served = await asyncio.to_thread(service.live.reload)
-    except Problem:
-        service.metrics.reloaded("refused")
-        raise
-    service.metrics.reloaded("done")
-    facts = served.facts
+    reloader: Reloader = request.app.state.reloader
+    facts = (await reloader.reload()).facts
     return _answered(Reloaded(model_id=facts.model_id, name=facts.name))
 
 

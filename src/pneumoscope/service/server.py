@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,14 +18,16 @@ import uvicorn
 from pneumoscope.core.errors import InputError
 from pneumoscope.service.admission import Rate
 from pneumoscope.service.app import create_app
+from pneumoscope.service.connection import Connection
 from pneumoscope.service.guard import Door, is_loopback
 from pneumoscope.service.journal import Journal, JournalHandler
 from pneumoscope.service.metrics import Metrics
 from pneumoscope.service.problems import Problem
+from pneumoscope.service.reloading import Reloader
 from pneumoscope.service.service import Service
 from pneumoscope.service.serving import Live
-from pneumoscope.service.settings import Settings
-from pneumoscope.service.tokens import read_tokens
+from pneumoscope.service.settings import GRACE, Settings
+from pneumoscope.service.tokens import Holder, read_tokens
 
 __all__ = ["Place", "origins_of", "serve"]
 
@@ -61,8 +64,8 @@ class Place:
                 "with --new-token NAME --tokens FILE, or say --insecure."
             )
 
-    def door(self, rate: float | None) -> Door:
-        """Who is let in.
+    def holders(self) -> Sequence[Holder] | None:
+        """Who holds tokens now; None: no tokens are asked for.
 
         Raises:
             InputError: the file of tokens cannot be used, or holds none.
@@ -70,11 +73,21 @@ class Place:
         holders = None if self.tokens is None else read_tokens(self.tokens)
         if holders is not None and not holders:
             raise InputError(f"{self.tokens}: holds no token. Make one with --new-token NAME.")
-        return Door(Rate(rate), holders, local_only=not self.insecure)
+        return holders
+
+    def door(self, rate: float | None) -> Door:
+        """Who is let in.
+
+        Raises:
+            InputError: as `holders`.
+        """
+        return Door(
+            Rate(rate), self.holders(), local_only=not self.insecure, origins=self.origins
+        )  # fmt: skip
 
 
 def serve(
-    bundle: Path,
+    find: Callable[[], Path],
     place: Place,
     settings: Settings,
     *,
@@ -84,6 +97,14 @@ def serve(
 ) -> None:
     """Answer until SIGTERM or SIGINT; SIGHUP loads bundle and tokens again.
 
+    Args:
+        find: Tells where the bundle is, asked before each loading.
+        place: Where and to whom it answers.
+        settings: What is allowed.
+        runtime: See `Predictor`.
+        threads: See `Predictor`.
+        journal: Where requests are written.
+
     Raises:
         BundleError: the bundle cannot be used.
         InputError: the tokens cannot.
@@ -91,20 +112,22 @@ def serve(
     journal = journal or Journal()
     door = place.door(settings.rate)
     live = Live(
-        bundle, runtime=runtime, threads=threads, max_batch=settings.max_batch
+        find, runtime=runtime, threads=threads, max_batch=settings.max_batch
     )  # fmt: skip
     service = Service(live, settings, Metrics())
-    app = create_app(service, door=door, journal=journal, origins=place.origins)
+    reloader = Reloader(service, door, holders=place.holders, journal=journal)
+    app = create_app(service, door=door, journal=journal, reloader=reloader)
     logger = logging.getLogger("uvicorn.error")
     logger.handlers, logger.propagate = [JournalHandler(journal)], False
     logger.setLevel(logging.INFO)
     config = uvicorn.Config(
         app, host=place.host, port=place.port, log_config=None, access_log=False,
         server_header=False, proxy_headers=False, ws="none", lifespan="on",
+        http=Connection, limit_concurrency=settings.max_connections + 1,
         h11_max_incomplete_event_size=_MAX_HEADERS, timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=int(settings.deadline) + 5,
+        timeout_graceful_shutdown=math.ceil(settings.deadline + GRACE) + 1,
     )  # fmt: skip
-    _Server(config, service, place, door, journal).run()
+    _Server(config, service, reloader, journal).run()
     totals = service.totals
     journal.write("stopped", accepted=totals.accepted, answered=totals.answered)
 
@@ -113,12 +136,11 @@ class _Server(uvicorn.Server):
     """Uvicorn with a drain before the end, and SIGHUP."""
 
     def __init__(
-        self, config: uvicorn.Config, service: Service, place: Place, door: Door, journal: Journal
+        self, config: uvicorn.Config, service: Service, reloader: Reloader, journal: Journal
     ) -> None:
         super().__init__(config)
-        self._service, self._place, self._door = service, place, door
-        self._journal = journal
-        self._reloading: asyncio.Task[None] | None = None
+        self._service, self._reloader, self._journal = service, reloader, journal
+        self._reloading: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -151,23 +173,14 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     def _hang_up(self) -> None:
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+        # Also while a bundle is being loaded: a token may have been revoked since.
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
 
     async def _reload(self) -> None:
-        metrics = self._service.metrics
-        try:
-            self._door.holders = self._place.door(None).holders
-            served = await asyncio.to_thread(self._service.live.reload)
-        except (Problem, InputError) as error:
-            metrics.reloaded("refused")
-            reason = (
-                error.detail if isinstance(error, Problem) else "the file of tokens is unusable"
-            )
-            self._journal.write("reload refused; the present bundle goes on", reason=reason)
-            return
-        metrics.reloaded("done")
-        self._journal.write("reloaded", model_id=served.predictor.model_id)
+        with suppress(Problem):  # which is in the journal
+            await self._reloader.reload()
 
 
 def origins_of(origins: Sequence[str]) -> tuple[str, ...]:

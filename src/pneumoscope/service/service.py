@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from pneumoscope.bundle.predictor import Predictor
-from pneumoscope.service.admission import Room, Share
+from pneumoscope.service.admission import Room, Share, Visit
 from pneumoscope.service.batching import Batcher
 from pneumoscope.service.decoding import COMMAND, DecoderPool
 from pneumoscope.service.metrics import Metrics
@@ -61,7 +62,9 @@ class Service:
         self._decoded = asyncio.Semaphore(settings.max_batch + settings.decoders)
         self._pixels = Share(settings.max_pixels)
         metrics.watch("queue_images", "Images not yet answered.", lambda: self.room.images)
-        metrics.watch("queue_bytes", "Bytes of uploads held.", lambda: self.room.size)
+        metrics.watch(
+            "queue_bytes", "Bytes of uploads, pictures and answers held.", lambda: self.room.size
+        )
         metrics.watch("decoders_running", "Decoders alive.", lambda: self.pool.alive)
 
     def start(self) -> None:
@@ -79,7 +82,12 @@ class Service:
         self.pool.close()
 
     async def results(
-        self, uploads: Sequence[Upload], served: Served, predictor: Predictor, *, saliency: bool
+        self,
+        uploads: Sequence[Upload],
+        served: Served,
+        predictor: Predictor,
+        *,
+        drawing: Visit | None = None,
     ) -> list[Result]:
         """One result per upload, in order.
 
@@ -87,16 +95,19 @@ class Service:
             uploads: What was sent.
             served: The bundle that answers.
             predictor: One of its predictors.
-            saliency: Whether each comes with a picture.
+            drawing: Has room for the pictures, one with each result; None: none are asked for.
+
+        Raises:
+            Problem: `queue-full` or `too-large`: there is no room for the pictures.
         """
         self.totals.accepted += len(uploads)
-        asked = [self._result(one, served, predictor, saliency=saliency) for one in uploads]
-        found = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
+        asked = [self._result(one, served, predictor, drawing) for one in uploads]
+        found = [await asked[0]] if len(asked) == 1 else await _all(asked)
         self.totals.answered += len(found)
-        return list(found)
+        return found
 
     async def _result(
-        self, upload: Upload, served: Served, predictor: Predictor, *, saliency: bool
+        self, upload: Upload, served: Served, predictor: Predictor, drawing: Visit | None
     ) -> Result:
         loop = asyncio.get_running_loop()
         async with self._decoded:
@@ -106,11 +117,12 @@ class Service:
             self.metrics.decoded(reading.milliseconds)
             seen = reading.seen
             async with self._pixels.hold(seen.radiograph.pixels.size if seen else 0):
-                question = self.batcher.ask(reading, predictor, saliency=saliency)
+                question = self.batcher.ask(reading, predictor, saliency=drawing is not None)
                 answer = await asyncio.wrap_future(question)
                 picture = None
-                if saliency:
+                if drawing is not None:
                     picture = await loop.run_in_executor(self._drawing, saliency_png, answer)
+                    drawing.draw(len(picture or ""), most=self.settings.max_pictures)
         # The name goes back to who sent it, and nowhere else.
         content = {**answer.to_json(), "path": upload.name, "saliency_png": picture}
         return Result.model_validate(content)
@@ -118,3 +130,13 @@ class Service:
     def _wait(self) -> float:
         """Seconds until what waits now is answered, as things go."""
         return self.room.images * self.batcher.seconds_per_image
+
+
+async def _all(asked: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """All results; the first failure gives up the others."""
+    tasks = [asyncio.ensure_future(one) for one in asked]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -91,7 +91,7 @@ class Live:
     """Holds the bundle that answers now.
 
     Args:
-        path: Of the bundle; looked at again on every reload.
+        place: Path of the bundle, or what tells it; asked and looked at again on every reload.
         runtime: See `Predictor`.
         threads: See `Predictor`.
         max_batch: Largest batch to be ready for.
@@ -102,17 +102,18 @@ class Live:
 
     def __init__(
         self,
-        path: Path,
+        place: Path | Callable[[], Path],
         *,
         runtime: str = "auto",
         threads: int | None = None,
         max_batch: int = 1,
     ) -> None:
-        self._path, self._runtime, self._threads = path, runtime, threads
+        self._place = place
+        self._runtime, self._threads = runtime, threads
         self._max_batch = max_batch
         self._reloading = threading.Lock()
         self._on_change: Callable[[str], None] = lambda _: None
-        self.current = self._opened()
+        self.current = self._opened(self._path())
 
     def tell(self, on_change: Callable[[str], None]) -> None:
         """Tell this one, now and after every change, which model answers."""
@@ -120,7 +121,7 @@ class Live:
         on_change(self.current.predictor.model_id)
 
     def reload(self) -> Served:
-        """Answer from what is at the path now; takes seconds, requests go on meanwhile.
+        """Answer from what is at the place now; takes seconds, requests go on meanwhile.
 
         Raises:
             Problem: `bundle-refused`; the present bundle goes on.
@@ -128,23 +129,39 @@ class Live:
         if not self._reloading.acquire(blocking=False):
             raise Problem("bundle-refused", "another one is being loaded.")
         try:
-            opened = self._opened()
-        except PneumoscopeError as error:
-            reason = str(error).replace(str(self._path), "the bundle")
-            raise Problem("bundle-refused", reason) from error
+            opened = self._reopened()
+            self.current = opened
         finally:
             self._reloading.release()
-        self.current = opened
         self._on_change(opened.predictor.model_id)
         return opened
 
-    def _opened(self) -> Served:
-        predictor = Predictor.open(self._path, runtime=self._runtime, threads=self._threads)
+    def _reopened(self) -> Served:
+        try:
+            path = self._path()
+        except Exception as error:  # its message may name a store: not for everybody
+            raise _refused("its address leads nowhere now", error) from error
+        try:
+            return self._opened(path)
+        except PneumoscopeError as error:
+            raise Problem("bundle-refused", str(error).replace(str(path), "the bundle")) from error
+        except Exception as error:
+            raise _refused("it cannot be opened", error) from error
+
+    def _path(self) -> Path:
+        return self._place if isinstance(self._place, Path) else self._place()
+
+    def _opened(self, path: Path) -> Served:
+        predictor = Predictor.open(path, runtime=self._runtime, threads=self._threads)
         if predictor.preprocess.recipe.lungs != "off":
             raise BundleError(
-                f"{self._path}: trained with lung masks, which uploads have not. Serve a bundle "
+                f"{path}: trained with lung masks, which uploads have not. Serve a bundle "
                 "trained with preprocess.lungs=off."
             )
         served = Served(predictor)
         served.warm_up(self._max_batch)
         return served
+
+
+def _refused(what: str, error: Exception) -> Problem:
+    return Problem("bundle-refused", f"{what} ({type(error).__name__}).")

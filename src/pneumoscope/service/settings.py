@@ -10,6 +10,8 @@ from pneumoscope.imaging.decoded import Limits
 from pneumoscope.imaging.dicom_codestream import memory_for
 
 MEBIBYTE = 2**20
+GRACE = 5.0
+"""Seconds more than the deadline, or than an answer that came later, that sending it may take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +23,13 @@ class Settings:
         max_batch: images answered together.
         max_images: images in one request.
         max_bytes: of the body of one request.
-        max_buffered: bytes of all bodies held at a time.
+        max_buffered: bytes of all uploads, pictures and unsent answers held at a time.
+        max_connections: open at a time.
         max_pixels: of one image, refused before decoding.
         decoders: processes that decode.
         decode_seconds: that decoding one image may take.
-        deadline: seconds from a request's first byte to its answer.
+        deadline: seconds from a request's first byte to its answer, which may take `GRACE` more
+            to be sent.
         rate: requests per second and token, on average; None: no limit.
         drain_seconds: how long requests are still taken after SIGTERM, each told to reconnect.
 
@@ -38,6 +42,7 @@ class Settings:
     max_images: int = 16
     max_bytes: int = 64 * MEBIBYTE
     max_buffered: int = 512 * MEBIBYTE
+    max_connections: int = 512
     max_pixels: int = 25_000_000
     decoders: int = 2
     decode_seconds: float = 15.0
@@ -57,6 +62,15 @@ class Settings:
     def limits(self) -> Limits:
         """What is refused before decoding."""
         return Limits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def max_pictures(self) -> int:
+        """Bytes that the pictures in one answer may have together.
+
+        Never less than one of the largest image allowed: three bytes per pixel where PNG saves
+        nothing, four of base64 for each three (RFC 4648 4).
+        """
+        return max(self.max_bytes, 4 * self.max_pixels + MEBIBYTE)
 
     @property
     def decoder_memory(self) -> int:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from pneumoscope.core.errors import InputError
+from pneumoscope.core.errors import InputError, StorageError
 from pneumoscope.core.files import is_there, replacing
 
 Scope = Literal["predict", "admin"]
@@ -26,6 +28,7 @@ Scope = Literal["predict", "admin"]
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _PREFIX: Final = "pneumoscope_"
+_PRIVATE: Final = 0o600
 _HEADER: Final = "# name scope hash; written by pneumoscope serve --new-token\n"
 
 
@@ -47,9 +50,11 @@ class Holder:
 def new_token(path: Path, name: str, *, scope: Scope = "predict") -> str:
     """A new token, whose hash is now in the file; it cannot be had again.
 
+    A new file is its owner's alone; one that is there keeps its owner, group and mode.
+
     Raises:
         InputError: the name is taken or not allowed, or the file is not one of tokens.
-        StorageError: the file cannot be written.
+        StorageError: the file cannot be written, or not without changing whose it is.
     """
     if not _NAME.fullmatch(name):
         message = f"token name {name!r}; allowed: 1 to 64 letters, digits, '.', '_' and '-'."
@@ -60,9 +65,12 @@ def new_token(path: Path, name: str, *, scope: Scope = "predict") -> str:
     token = _PREFIX + secrets.token_urlsafe(32)
     before = path.read_text(encoding="ascii") if there else _HEADER
     line = f"{name} {scope} sha256:{_digest(token).hex()}\n"
-    with replacing(path) as temporary:
+    known = path.stat() if there else None
+    mode = stat.S_IMODE(known.st_mode) if known else _PRIVATE
+    with replacing(path, mode=mode) as temporary:
         temporary.write_text(before.rstrip("\n") + "\n" + line, encoding="ascii")
-    path.chmod(0o600)
+        if known:
+            _hand_over(temporary, known, path)
     return token
 
 
@@ -92,6 +100,18 @@ def find_holder(holders: Sequence[Holder], token: str) -> Holder | None:
         if hmac.compare_digest(holder.digest, digest):
             found = holder
     return found
+
+
+def _hand_over(temporary: Path, known: os.stat_result, path: Path) -> None:
+    """Make what replaces a file belong to whom that belongs: the service has to read it."""
+    made = temporary.stat()
+    if (made.st_uid, made.st_gid) == (known.st_uid, known.st_gid):
+        return
+    try:
+        os.chown(temporary, known.st_uid, known.st_gid)
+    except OSError as error:
+        whose = f"{path}: belongs to user {known.st_uid}, group {known.st_gid}, and would not after"
+        raise StorageError(f"{whose} this ({error.strerror}). Run this as its owner.") from error
 
 
 def _says(line: str) -> bool:

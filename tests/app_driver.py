@@ -39,8 +39,15 @@ def find_chromium() -> str:
     )
 
 
+class Served(str):
+    """The address of a running app, and the process that serves it."""
+
+    __slots__ = ("pid",)
+    pid: int
+
+
 @contextmanager
-def serving(*options: str) -> Iterator[str]:
+def serving(*options: str) -> Iterator[Served]:
     """The address of `pneumoscope app` with these options, in a process of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -50,7 +57,8 @@ def serving(*options: str) -> Iterator[str]:
         [*command, "--headless"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    address = f"http://localhost:{port}"
+    address = Served(f"http://localhost:{port}")
+    address.pid = process.pid
     try:
         _await(f"{address}/_stcore/health", process)
         yield address

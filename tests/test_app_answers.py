@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import json
+import re
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pneumoscope.app.answer import told
+from pneumoscope.app.card import read_card
 from pneumoscope.app.examine import Examined, examine, example
-from pneumoscope.app.launch import check, server_options
+from pneumoscope.app.launch import MOST_MEGABYTES, check, launch, server_options
+from pneumoscope.app.markdown import to_html
 from pneumoscope.app.pictures import coloured, grey, on_picture, themed
 from pneumoscope.app.settings import Settings
 from pneumoscope.app.summary import summary
 from pneumoscope.app.viewer import viewer_data
+from pneumoscope.bundle.archive import CARD
 from pneumoscope.bundle.prediction import GateStage, GateVerdict, Prediction
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.core.errors import InputError
+from pneumoscope.evaluation.verdict.judge import overall_colour
 from pneumoscope.imaging.overlay import overlay
 from pneumoscope.imaging.radiograph import read_radiograph
+from pneumoscope.reporting.words import number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,6 +154,49 @@ def test_the_page_to_take_along_opens(answered: Examined) -> None:
     assert picture.size == (1240, 1753)
 
 
+def test_the_page_to_take_along_tells_what_the_model_is_worth(
+    answered: Examined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    keep = Figure.savefig
+
+    def noted(figure: Figure, *given: Any, **options: Any) -> None:
+        written.extend(one.get_text() for one in figure.texts)
+        keep(figure, *given, **options)
+
+    monkeypatch.setattr(Figure, "savefig", noted)
+    summary(answered, "en", model="small", kind="png", verdict="red")
+    assert "Verdict on this model: Red. The figures do not stand" in " ".join(written)
+
+
+def test_a_card_tells_verdict_and_figures_of_its_run(
+    trained: TrainResult, predictor: Predictor
+) -> None:
+    card = read_card(predictor.bundle.files[CARD])
+    judged = json.loads((trained.output / "assessment.json").read_text())["verdict"]
+    assert [(one["item"], one["colour"]) for one in card.verdict] == [
+        (one["item"], one["colour"]) for one in judged
+    ]
+    assert card.colour == overall_colour(judged)
+    for key in ("auc", "ece", "sensitivity:PNEUMONIA", "specificity:PNEUMONIA"):
+        for end in ("value", "low", "high"):
+            measured = number(trained.metrics[key], end)
+            assert card.metrics[key][end] == pytest.approx(measured, abs=6e-4)
+    assert card.metrics["confidence_level"] == trained.metrics["confidence_level"]
+    assert card.measured.startswith("Measured on the test split of")
+    assert read_card(b"# Another\n\nno table").metrics == {}
+
+
+def test_a_card_reaches_nothing_and_runs_nothing() -> None:
+    shown = to_html(
+        "# A <b>name</b>\n\n<script>alert(1)</script> ![x](http://a/b.png) [l](javascript:x)\n"
+        "\n| a | b |\n|---|---:|\n| <img src=x> | \\*1\\* |\n\n- **one**\n\n```\n<i>\n```\n"
+    )
+    assert not re.search(r"<(?:script|img|a|b|i)\b", shown)
+    assert "<strong>one</strong>" in shown
+    assert '<td class="number">*1*</td>' in shown
+
+
 def test_the_viewer_is_given_data_and_no_address(answered: Examined) -> None:
     data = viewer_data(answered, "fr")
     assert data["grey"].startswith("data:image/png;base64,")
@@ -166,6 +219,8 @@ def test_every_decision_has_words() -> None:
         "a", Path("a"), None, "set", None, {"A": 0.5, "B": 0.4}, 1.0, "id", label_set=("A", "B")
     )
     assert told(sets, "en").title == "One of: A, B"
+    one = replace(sets, label="A", decision="answer", probabilities={"A": 0.99998, "B": 0.00002})
+    assert "> 99.9%" in told(one, "en").text.replace("\u00a0", " ")
 
 
 def test_figures_take_the_pages_colours_and_words() -> None:
@@ -181,6 +236,41 @@ def test_the_server_is_local_and_tells_nobody() -> None:
     assert options["browser.gatherUsageStats"] is False
     assert options["server.address"] == "127.0.0.1"
     assert not any("http" in str(value) for value in options.values())
+
+
+def test_a_large_upload_is_never_on_disk(
+    trained: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartParser
+    from starlette.requests import Request
+    from streamlit.web import bootstrap
+
+    monkeypatch.setattr(MultiPartParser, "spool_max_size", MultiPartParser.spool_max_size)
+    for name in ("run", "load_config_options"):
+        monkeypatch.setattr(bootstrap, name, lambda *_: None)
+    launch(Settings(bundle=trained.bundle), port=1, headless=True)
+    most = MOST_MEGABYTES * 2**20
+    assert MultiPartParser.spool_max_size > most
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.dcm"\r\n\r\n'
+    parts = iter([head, *[bytes(2**20)] * 3, b"\r\n--x--\r\n"])
+
+    async def receive() -> dict[str, object]:
+        body = next(parts, b"")
+        return {"type": "http.request", "body": body, "more_body": bool(body)}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+    request = Request({"type": "http", "method": "PUT", "headers": headers}, receive)
+
+    # As Streamlit's route of uploads asks for it.
+    async def parsed() -> object:
+        return (await request.form())["file"]
+
+    taken = asyncio.run(parsed())
+    assert isinstance(taken, UploadFile)
+    assert taken.size == 3 * 2**20
+    assert not getattr(taken.file, "_rolled")  # noqa: B009 - of SpooledTemporaryFile
+    taken.file.close()
 
 
 def test_what_is_not_there_is_said_before_the_start(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from pneumoscope.app.board import board_rows, compared, kept_in, tracked_link
 from pneumoscope.app.data import (
+    champion,
     counts,
     find_runs,
     label_of_interest,
@@ -58,6 +59,22 @@ def test_runs_are_found_with_their_role(trained: TrainResult) -> None:
     assert find_runs(trained.output)[0].role == "run"
 
 
+def test_the_run_that_made_the_bundle_comes_before_its_evaluations(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    for name in ("a-evaluation", "b-training"):
+        shutil.copytree(trained.output, tmp_path / name, ignore=shutil.ignore_patterns("bundle"))
+    (tmp_path / "a-evaluation" / "recipe.yaml").unlink()
+    many = find_runs(tmp_path, champion=str(trained.metrics["bundle"]))
+    assert [run.role for run in many] == ["champion", "champion"]
+    found = champion(many)
+    assert found is not None
+    assert found.name == "b-training"
+    assert found.remembered() is not None
+    assert champion(many[:1]) is many[0]
+    assert champion([]) is None
+
+
 def test_runs_below_a_benchmark_are_candidates_and_damaged_ones_left_out(
     trained: TrainResult, tmp_path: Path
 ) -> None:
@@ -67,11 +84,16 @@ def test_runs_below_a_benchmark_are_candidates_and_damaged_ones_left_out(
             shutil.copy(trained.output / name, tmp_path / place / name)
     (tmp_path / "bench" / "leaderboard.json").write_text("{}")
     (tmp_path / "broken" / "metrics.json").write_text("no JSON")
+    for place, labels in (("none", []), ("odd", [1, 2])):
+        shutil.copytree(tmp_path / "broken", tmp_path / place)
+        (tmp_path / place / "metrics.json").write_text(json.dumps({"labels": labels}))
+    odd = {"verdict": ["x", {"item": "calibration", "colour": "pink"}]}
+    (tmp_path / "bench" / "runs" / "one" / "assessment.json").write_text(json.dumps(odd))
     (run,) = find_runs(tmp_path)
     assert (run.name, run.role, run.assessment, run.history()) == (
         "bench/runs/one",
         "candidate",
-        {},
+        {"verdict": []},
         None,
     )
     assert list(leaderboards(tmp_path)) == ["bench"]
@@ -82,6 +104,19 @@ def test_suspects_come_once_the_most_suspect_first(audited: Path) -> None:
     assert [(one.image_id, one.label, one.check, one.share) for one in found] == [
         ("c", "P", "label_suspects", 0.97), ("a", "N", "label_suspects", None),
     ]  # fmt: skip
+
+
+def test_identical_copies_are_one_suspect_with_both_labels(audited: Path) -> None:
+    file = audited / "catalogue.parquet"
+    table = pl.read_parquet(file)
+    copy = table.filter(pl.col("image_id") == "a").with_columns(path=pl.lit("P/a.png"),
+                                                                label=pl.lit("P"))  # fmt: skip
+    pl.concat([table, copy]).write_parquet(file)
+    content = json.loads((audited / "audit.json").read_text())
+    content["issues"] = [{"check": "duplicates_across_labels", "paths": ["N/a.png", "P/a.png"]}]
+    (audited / "audit.json").write_text(json.dumps(content))
+    (one,) = suspects(read_audit(audited))
+    assert (one.image_id, one.label, one.labels) == ("a", "N", ("N", "P"))
 
 
 def test_counts_leave_out_what_is_excluded(audited: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -11,14 +12,17 @@ import pytest
 from pneumoscope.core.errors import LabelError
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import Recipe, override
+from pneumoscope.data.catalogue import CONTRADICTING
 from pneumoscope.data.label_patch import (
     EXCLUDED,
     Decision,
+    Verdict,
     apply_patch,
     patches,
     read_patch,
     save_patch,
 )
+from pneumoscope.data.phantoms import write_phantoms
 from pneumoscope.workflows.prepare import prepare_recipe
 
 CATALOGUE = pl.DataFrame(
@@ -93,6 +97,40 @@ def test_a_label_that_the_data_have_not_is_refused(tmp_path: Path) -> None:
     patch = read_patch(save(tmp_path, Decision("a", "a.png", "N", "relabel", "X")))
     with pytest.raises(LabelError, match=r"'X'; allowed: N, P"):
         apply_patch(CATALOGUE, patch, reporter=Silent())
+
+
+@pytest.mark.parametrize(
+    ("decision", "settled"),
+    [
+        (("keep", None), "NORMAL"),
+        (("relabel", "PNEUMONIA"), "PNEUMONIA"),
+        (("exclude", None), None),
+    ],
+)
+def test_copies_of_contradicting_labels_come_back_as_one_where_it_is_settled(
+    decision: tuple[Verdict, str | None], settled: str | None, fresh_cache: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    write_phantoms(data, patients=6, size=48, seed=2)
+    first = min((data / "NORMAL").iterdir())
+    shutil.copy(first, data / "PNEUMONIA" / "other-name.png")
+    recipe = override(Recipe(), {"data.path": str(data), "preprocess.size": 32})
+    reporter = Silent()
+    plain = prepare_recipe(recipe, reporter=reporter).catalogue
+    both = plain.filter(pl.col("excluded") == CONTRADICTING)
+    assert both.height == 2
+    one = both.sort("path").row(0, named=True)
+    verdict, new = decision
+    path = save(tmp_path, Decision(one["image_id"], one["path"], "NORMAL", verdict, new))
+    patched = prepare_recipe(override(recipe, {"data.patch": str(path)}), reporter=reporter)
+    same = patched.catalogue.filter(pl.col("image_id") == one["image_id"])
+    live = same.filter(pl.col("excluded").is_null())
+    assert live["label"].to_list() == ([settled] if settled else [])
+    if settled:
+        assert same["label"].to_list() == [settled] * 2
+        assert one["image_id"] in patched.pixels
+    rest = pl.col("image_id") != one["image_id"]
+    assert patched.catalogue.filter(rest).equals(plain.filter(rest))
 
 
 def test_training_reads_its_data_through_the_patch(small_recipe: Recipe, tmp_path: Path) -> None:

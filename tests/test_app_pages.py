@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 from pneumoscope.app.data import read_audit, suspects
-from pneumoscope.app.language import spoken
-from pneumoscope.app.words import common, trying
+from pneumoscope.app.examine import example
+from pneumoscope.app.language import decimal, spoken
+from pneumoscope.app.words import common, evaluation, experiments, overview, trying
+from pneumoscope.bundle.prediction import GateStage, GateVerdict, Prediction
+from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.data.label_patch import read_patch
+from pneumoscope.evaluation.verdict.judge import overall_colour
+from pneumoscope.reporting.words import number
 from pneumoscope.workflows.auditing import audit
 
 if TYPE_CHECKING:
@@ -79,12 +88,13 @@ def test_every_page_shows_without_an_error_in_both_languages(
     test = opened(page, bundle=trained.bundle, runs=runs, audit=audited, language=language)
     words = said(test)
     notice = getattr(common.NOTICE, language)
-    assert words.count(notice) == 2, "above and below"
+    for place in ("research", "foot"):
+        assert f'class="{place}">{notice}' in words, "above and below"
     assert getattr(common.FAILED, language) not in words
     assert test.query_params["lang"] in (language, [language])
     if language == "fr":
         # The issue written by hand above has no keys, as in audits of older versions.
-        assert words.count('lang="en"') == (1 if page == "data" else 0)
+        assert words.count('lang="en"') == (page in ("data", "overview"))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -100,6 +110,46 @@ def test_a_broken_bundle_is_a_sentence_with_a_remedy(page: str, tmp_path: Path) 
     words = said(opened(page, bundle=tmp_path / "bundle"))
     assert common.FAILED.en in words
     assert "bundle" in words
+
+
+def test_a_bundle_alone_shows_its_own_verdict_and_figures(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    verdict = json.loads((trained.output / "assessment.json").read_text())["verdict"]
+    colour = overall_colour(verdict)
+    alone = said(opened("overview", bundle=trained.bundle))
+    assert common.OVERALL[colour].en in alone
+    assert alone.count('<span class="value">') == 4
+    assert decimal(number(trained.metrics["auc"]), "en") in alone
+    assert "<h3>small</h3>" in alone.partition('lang="en">')[2]
+    assert common.NO_RUNS.en.partition(".")[0] in alone
+    other = tmp_path / "other"
+    shutil.copytree(trained.output, other, ignore=shutil.ignore_patterns("bundle"))
+    metrics = json.loads((other / "metrics.json").read_text()) | {"bundle": "another"}
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    among = said(opened("overview", bundle=trained.bundle, runs=tmp_path))
+    assert common.OVERALL[colour].en in among
+    assert overview.OTHER_RUNS.en in among
+    assert common.NO_RUNS.en not in among
+
+
+def test_runs_of_different_images_are_not_ranked_against_each_other(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    for name, split, auc in (("one", "test", 0.7), ("two", "all", 0.9), ("zoo", "test", 0.8)):
+        place = tmp_path / name
+        shutil.copytree(trained.output, place, ignore=shutil.ignore_patterns("bundle"))
+        metrics = {**trained.metrics, "split": split, "auc": {"value": auc}}
+        (place / "metrics.json").write_text(json.dumps(metrics))
+    words = said(opened("experiments", runs=tmp_path))
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th>', words)
+    assert rows[:3] == ["two", "zoo", "one"]
+    assert experiments.OTHER_DATA.en in words
+    assert experiments.NOT_OVERLAID.en in words
+    shutil.rmtree(tmp_path / "two")
+    words = said(opened("experiments", runs=tmp_path.rename(tmp_path.with_name("moved"))))
+    assert experiments.OTHER_DATA.en not in words
+    assert experiments.ROC.en in words
 
 
 def test_the_language_is_switched_and_kept_in_the_address(trained: TrainResult) -> None:
@@ -119,6 +169,50 @@ def test_a_phantom_is_answered_gate_first(trained: TrainResult) -> None:
     assert "640 \u00d7 640 pixels, 8 bits, png" in words
     assert test.status[0].label.startswith("Phantom, PNEUMONIA: Answered in")
     assert trying.NOT_AT_HAND.en in words
+    assert re.search(f'{common.VERDICT_ON.en} <span class="chip .+">(Red|Amber|Green)<', words)
+
+
+def test_several_files_keep_the_gates_word_and_the_label_of_a_probability(
+    trained: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Predictor.answer
+
+    def doubtful(self: Predictor, *given: Any, **options: Any) -> list[Prediction]:
+        gate = GateVerdict(quality=GateStage("warned", None, "may be turned"),
+                           familiarity=GateStage("passed", 0.5))  # fmt: skip
+        return [replace(one, gate=gate, decision="abstain", label=None, reason="too close",
+                        probabilities={"NORMAL": 0.4, "PNEUMONIA": 0.6})
+                for one in answer(self, *given, **options)]  # fmt: skip
+
+    monkeypatch.setattr(Predictor, "answer", doubtful)
+    test = opened("try", bundle=trained.bundle)
+    picture = example("NORMAL")
+    files = [("*a*.png", picture, "image/png"), ("b.png", picture, "image/png")]
+    test.file_uploader[0].set_value(files)
+    table = said(test.run()).partition("<tbody>")[2].partition("</tbody>")[0]
+    assert table.count('<span class="chip amber">With a warning</span>') == 2
+    assert table.count(">PNEUMONIA\u00a060.0%<") == 2
+    assert table.count(">No answer<") == 2
+    assert ">*a*.png<" in table
+    assert test.status[0].label.startswith(r"\*a\*.png: Answered")
+
+
+def test_files_beyond_the_most_are_dropped(
+    trained: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(
+        MemoryUploadedFileManager, "remove_file", lambda _, __, file_id: removed.append(file_id)
+    )
+    test = opened("try", bundle=trained.bundle)
+    files = [(f"{at}.png", b"no picture", "image/png") for at in range(14)]
+    test.file_uploader[0].set_value(files)
+    test.run()
+    told = "14 files were given; the first 12 are answered"
+    assert told in said(test)
+    assert len(test.status) == 12
+    assert len(removed) == 2
+    assert told in said(test.run()), "also once the others are gone"
 
 
 def test_similar_training_images_are_shown_without_their_patient(trained: TrainResult) -> None:
@@ -138,7 +232,10 @@ def test_threshold_and_prevalence_move_the_figures(trained: TrainResult) -> None
     test.select_slider[1].set_value(0.005).run()
     words = said(test)
     assert "Of 1000 such images, 0 would be called positive, 0 of them rightly; 5 with" in words
-    assert "At 0.5%, an image on the threshold has PNEUMONIA with a probability of 100.0%" in words
+    assert (
+        "At 0.5%, an image on the threshold has PNEUMONIA with a probability of &gt;\u00a099.9%"
+        in words
+    )
     name = "cost ratio 5, prevalence 0.005"
     button = test.button(key=f"{test.select_slider[0].key}-{name}")
     assert button.label == "A miss worth 5 false alarms, at 0.5%"
@@ -147,6 +244,31 @@ def test_threshold_and_prevalence_move_the_figures(trained: TrainResult) -> None
     test.button(key=f"{test.select_slider[0].key}-youden").click().run()
     assert test.select_slider[0].value == begun
     assert "0 would be called positive, 0 of" not in said(test)
+
+
+def test_a_label_without_images_is_a_dash(trained: TrainResult, tmp_path: Path) -> None:
+    shutil.copytree(trained.output, tmp_path / "one", ignore=shutil.ignore_patterns("bundle"))
+    file = tmp_path / "one" / "predictions.parquet"
+    table = pl.read_parquet(file)
+    table.filter(pl.col("label") == "NORMAL").write_parquet(file)
+    words = said(opened("evaluation", runs=tmp_path))
+    assert common.FAILED.en not in words
+    assert '<span class="value">\u2013</span>' in words
+    assert spoken(evaluation.OF_NONE, "en", label="PNEUMONIA") in words
+
+
+def test_what_nobody_foresaw_is_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise KeyError("^".join(("DOE", "JANE")))
+
+    monkeypatch.setattr("pneumoscope.app.pages.data.show", broken)
+    words = said(opened("data", language="fr"))
+    assert spoken(common.BROKEN, "fr", kind="KeyError") in words
+    assert "KeyError" in caplog.text
+    assert "in broken" in caplog.text
+    assert "DOE^JANE" not in caplog.text + words
 
 
 def test_review_decides_saves_and_goes_on(audited: Path) -> None:

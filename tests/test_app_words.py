@@ -15,7 +15,16 @@ import pytest
 from pneumoscope.app import words
 from pneumoscope.app.amounts import measured_on
 from pneumoscope.app.french import in_french
-from pneumoscope.app.language import Text, chosen, decimal, interval, percent, spoken, whole
+from pneumoscope.app.language import (
+    Text,
+    chosen,
+    decimal,
+    interval,
+    percent,
+    probability,
+    spoken,
+    whole,
+)
 from pneumoscope.app.reasons import because, reason_in
 from pneumoscope.app.words import common, dataset, trying
 from pneumoscope.app.words.findings import FINDINGS
@@ -117,9 +126,9 @@ def test_every_finding_is_told_in_french_with_its_numbers() -> None:
 def test_images_of_unknown_patients_are_not_told_as_patients() -> None:
     metrics = {"n_images": 804, "n_patients": 575, "data": "one@1"}
     for unknown, english, french in (
-        (0, "804 images of 575 patients that", "804 images de 575 patients que"),
-        (41, "804 images of at most 575 patients that", "Les patients de 41 images ne sont pas"),
-        (804, "804 images that the model", "Leurs patients ne sont pas connus"),
+        (0, "804 images of 575 patients (one)", "804 images de 575 patients (one)"),
+        (41, "804 images of at most 575 patients (one)", "Les patients de 41 images ne sont pas"),
+        (804, "804 images (one). Their", "Leurs patients ne sont pas connus"),
     ):
         known = metrics if not unknown else {**metrics, "n_unknown_patients": unknown}
         assert english in measured_on(known, "en")
@@ -224,6 +233,12 @@ def test_what_no_pattern_knows_stays_english_and_is_marked_unknown() -> None:
 def test_numbers_are_written_as_the_language_does() -> None:
     assert (decimal(1234.5, "fr", digits=1), decimal(None, "en")) == ("1234,5", "\u2013")
     assert (percent(0.25, "en"), percent(0.25, "fr")) == ("25%", "25\u202f%")
+    # No model is sure; other shares may be all or nothing.
+    assert [probability(one, "en") for one in (1.0, 0.9996, 0.999, 0.0005, 0.0004, None)] == [
+        ">\u00a099.9%", ">\u00a099.9%", "99.9%", "0.1%", "<\u00a00.1%", "\u2013",
+    ]  # fmt: skip
+    assert probability(0.997, "fr", digits=0) == ">\u00a099\u202f%"
+    assert percent(1.0, "en") == "100%"
     assert (whole(12345, "en"), whole(12345, "fr"), whole(9, "fr")) == (
         "12,345",
         "12\u202f345",

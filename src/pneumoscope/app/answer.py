@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pneumoscope.app.language import Language, decimal, percent, spoken
+from pneumoscope.app.language import Language, decimal, percent, probability, spoken
 from pneumoscope.app.reasons import because, reason_in
+from pneumoscope.app.words import common
 from pneumoscope.app.words import trying as words
 from pneumoscope.bundle.prediction import GateStage, Prediction
+from pneumoscope.evaluation.verdict.parts import Colour
 
 COLOURS = {
     "answer": "accent", "set": "accent", "abstain": "amber", "refused": "red", "unreadable": "red",
@@ -64,9 +66,26 @@ def told(prediction: Prediction, language: Language, *, level: float | None = No
     )
 
 
+def worth(colour: Colour, language: Language) -> str:
+    """The verdict on the model that answers, as a sentence to stand beside its answer.
+
+    >>> worth("red", "en")
+    'Verdict on this model: Red. The figures do not stand as they are.'
+    """
+    name, sentence = common.COLOUR_NAMES[colour], common.OVERALL[colour]
+    on = spoken(common.VERDICT_ON, language)
+    return spoken(
+        common.VERDICT_SAYS,
+        language,
+        on=on,
+        name=spoken(name, language),
+        sentence=spoken(sentence, language),
+    )
+
+
 def _text(prediction: Prediction, language: Language, level: float | None) -> str:
     if prediction.decision == "answer" and prediction.label is not None:
-        sure = percent(prediction.probabilities[prediction.label], language, digits=1)
+        sure = probability(prediction.probabilities[prediction.label], language)
         if level is None or prediction.label_set is None:
             return spoken(words.PROBABILITY_ONLY, language, probability=sure)
         at = percent(level, language)

@@ -47,12 +47,26 @@ class Difference:
     better: str
 
 
-def board_rows(many: Sequence[Run]) -> list[tuple[Run, list[object]]]:
-    """Each run with its entries of `BOARD`: the champion first, then by the first metric."""
+def measured_images(run: Run) -> tuple[str, str]:
+    """The data with their fingerprint and the split of them that its figures are of."""
+    return str(run.metrics.get("data", "")), str(run.metrics.get("split", ""))
 
-    def place(run: Run) -> tuple[bool, float, str]:
+
+def comparable(many: Sequence[Run]) -> bool:
+    """Whether the figures of all are of the same images."""
+    return len(set(map(measured_images, many))) < 2
+
+
+def board_rows(many: Sequence[Run]) -> list[tuple[Run, list[object]]]:
+    """Each run with its entries of `BOARD`: the champion first, then by the first metric.
+
+    Runs measured on the same images stand together: others are not ranked among them.
+    """
+
+    def place(run: Run) -> tuple[bool, tuple[str, str], float, str]:
         value = number(run.metrics.get(BOARD[0]))
-        return run.role != _ROLES[0], -(value if value is not None else -1.0), run.name
+        best = -(value if value is not None else -1.0)
+        return run.role != _ROLES[0], measured_images(run), best, run.name
 
     return [(run, [run.metrics.get(key) for key in BOARD]) for run in sorted(many, key=place)]
 

@@ -16,11 +16,13 @@ from pneumoscope.core.files import printable
 from pneumoscope.core.recipe import load_recipe
 from pneumoscope.data.remembered import remembered
 from pneumoscope.evaluation.predictions import Predictions, load_predictions, read_table
+from pneumoscope.evaluation.verdict.parts import WORST_FIRST
 
 Role: TypeAlias = Literal["champion", "challenger", "candidate", "run"]
 Content: TypeAlias = Mapping[str, Any]
 
 METRICS, PREDICTIONS, ASSESSMENT = "metrics.json", "predictions.parquet", "assessment.json"
+RECIPE = "recipe.yaml"
 _PASSED_OVER = ("bundle", "figures", "mlartifacts")
 _DEPTH = 5
 _LABEL_CHECKS = ("label_suspects", "declared_label", "named_label", "duplicates_across_labels")
@@ -44,6 +46,11 @@ class Run:
     role: Role
     metrics: Content
     assessment: Content
+
+    @property
+    def trained(self) -> bool:
+        """Whether it was trained here; an evaluation keeps no recipe."""
+        return (self.folder / RECIPE).is_file()
 
     def predictions(self) -> Predictions:
         """The images it answered.
@@ -83,7 +90,7 @@ class Run:
         """
         catalogue = self.catalogue()
         try:
-            recipe = load_recipe(self.folder / "recipe.yaml")
+            recipe = load_recipe(self.folder / RECIPE)
         except InputError:
             return None
         if catalogue is None or recipe.data.path is None:
@@ -125,9 +132,10 @@ class Suspect:
     Attributes:
         image_id: Which.
         path: In the data folder.
-        label: As the data have it.
+        label: As the data have it; the first, where identical copies carry different ones.
         check: Of the audit that asks.
         share: Of its nearest neighbours that carry another label, in [0, 1]; None where unknown.
+        labels: All that its identical copies carry, its own first.
     """
 
     image_id: str
@@ -135,6 +143,7 @@ class Suspect:
     label: str
     check: str
     share: float | None
+    labels: tuple[str, ...]
 
 
 def find_runs(folder: Path, *, champion: str | None = None) -> list[Run]:
@@ -149,6 +158,12 @@ def find_runs(folder: Path, *, champion: str | None = None) -> list[Run]:
         for place in _run_folders(folder)
         if (run := _read_run(place, folder, champion)) is not None
     ]
+
+
+def champion(many: Sequence[Run]) -> Run | None:
+    """The run whose bundle answers: the training that made it, else an evaluation of it."""
+    found = [run for run in many if run.role == "champion"]
+    return next((run for run in found if run.trained), found[0] if found else None)
 
 
 def read_audit(folder: Path) -> Audit:
@@ -166,19 +181,26 @@ def read_audit(folder: Path) -> Audit:
 
 
 def suspects(audit: Audit) -> list[Suspect]:
-    """The images whose labels the audit doubts, each once, the most suspect first."""
-    rows = audit.catalogue.select("path", "image_id", "label").iter_rows()
+    """The images whose labels the audit doubts, each once, the most suspect first.
+
+    Identical copies are one image.
+    """
+    rows = audit.catalogue.select("path", "image_id", "label").sort("path").rows()
     known = {path: (image_id, label) for path, image_id, label in rows if image_id}
+    carried: dict[str, dict[str, None]] = {}
+    for image_id, label in known.values():
+        carried.setdefault(image_id, {})[label] = None
     found: dict[str, Suspect] = {}
     for check in _LABEL_CHECKS:
         for issue in (one for one in audit.issues if one.get("check") == check):
             facts = issue.get("facts") or {}
             for path in issue.get("paths") or ():
-                if path in known and path not in found:
-                    image_id, label = known[path]
+                image_id, label = known.get(path, ("", ""))
+                if image_id and image_id not in found:
                     share = facts.get(path)
                     value = float(share) if isinstance(share, int | float) else None
-                    found[path] = Suspect(image_id, path, label, check, value)
+                    labels = tuple(dict.fromkeys([label, *carried[image_id]]))
+                    found[image_id] = Suspect(image_id, path, label, check, value, labels)
     return list(found.values())
 
 
@@ -221,7 +243,7 @@ def label_of_interest(labels: Sequence[str]) -> str:
 
 def _read_run(place: Path, folder: Path, champion: str | None) -> Run | None:
     metrics = read_json(place / METRICS)
-    if metrics is None or not isinstance(metrics.get("labels"), list):
+    if metrics is None or not _named(metrics.get("labels")):
         return None
     role: Role = "run"
     above = [place, *(one for one in place.parents if one == folder or folder in one.parents)]
@@ -231,8 +253,27 @@ def _read_run(place: Path, folder: Path, champion: str | None) -> Run | None:
         role = "challenger"
     if champion is not None and metrics.get("bundle") == champion:
         role = "champion"
-    assessment = read_json(place / ASSESSMENT) or {}
+    assessment = dict(read_json(place / ASSESSMENT) or {})
+    verdict = assessment.get("verdict")
+    assessment["verdict"] = list(filter(_judged, verdict)) if isinstance(verdict, list) else []
     return Run(_name(place, folder), place, role, metrics, assessment)
+
+
+def _named(labels: object) -> bool:
+    """Whether these are labels: two or more names."""
+    return (
+        isinstance(labels, list)
+        and len(labels) > 1
+        and all(isinstance(label, str) for label in labels)
+    )
+
+
+def _judged(row: object) -> bool:
+    return (
+        isinstance(row, Mapping)
+        and isinstance(row.get("item"), str)
+        and row.get("colour") in WORST_FIRST
+    )
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from string import Formatter
@@ -78,7 +79,7 @@ def decimal(value: float | None, language: Language, *, digits: int = 3) -> str:
     >>> decimal(0.98765, "en"), decimal(-0.5, "fr", digits=1), decimal(None, "fr")
     ('0.988', '−0,5', '–')
     """
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "\u2013"
     text = f"{value:.{digits}f}".replace("-", "\u2212")
     return text.replace(".", ",") if language == "fr" else text
@@ -90,9 +91,24 @@ def percent(value: float | None, language: Language, *, digits: int = 0) -> str:
     >>> percent(0.934, "en"), percent(0.5, "fr") == "50\u202f%"
     ('93%', True)
     """
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "\u2013"
     return decimal(100 * value, language, digits=digits) + ("%" if language == "en" else "\u202f%")
+
+
+def probability(value: float | None, language: Language, *, digits: int = 1) -> str:
+    r"""A model's probability as a percentage, which never says that anything is sure.
+
+    >>> probability(0.99997, "en"), probability(0.0, "fr") == "<\u00a00,1\u202f%"
+    ('>\xa099.9%', True)
+    """
+    if value is not None:
+        step = 10.0**-digits
+        if f"{100 * value:.{digits}f}" == f"{100:.{digits}f}":
+            return ">\u00a0" + percent(1 - step / 100, language, digits=digits)
+        if f"{100 * value:.{digits}f}" == f"{0:.{digits}f}":
+            return "<\u00a0" + percent(step / 100, language, digits=digits)
+    return percent(value, language, digits=digits)
 
 
 def whole(value: int | None, language: Language) -> str:

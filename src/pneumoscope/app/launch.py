@@ -33,8 +33,20 @@ def launch(settings: Settings, *, port: int, headless: bool) -> None:
 
     script = str(resources.files("pneumoscope.app.entry") / "pneumoscope_app.py")
     options = server_options(port=port, headless=headless)
+    keep_in_memory()
     bootstrap.load_config_options(options)
     bootstrap.run(script, False, settings.to_arguments(), options)
+
+
+def keep_in_memory() -> None:
+    """Have uploads of every size that is taken parsed in memory.
+
+    Streamlit leaves that to Starlette, which writes a file above 1 MB to the disk meanwhile.
+    """
+    from starlette.formparsers import MultiPartParser
+
+    # What Streamlit lets through is the file and 1 MB around it; nothing larger is parsed.
+    MultiPartParser.spool_max_size = (MOST_MEGABYTES + 2) * 2**20
 
 
 def check(settings: Settings, port: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable
 from html import escape
 from importlib import import_module, resources
@@ -65,8 +67,18 @@ def framed(show: Callable[[], None]) -> None:
     except PneumoscopeError as error:
         message = " ".join(str(error).split())
         session.show(html.notice(session.say(words.FAILED), message, "red", recorded=True))
+    except Exception as error:  # noqa: BLE001 - the last catch: a page never breaks off
+        _log(error)
+        remedy = session.say(words.BROKEN, kind=type(error).__name__)
+        session.show(html.notice(session.say(words.FAILED), remedy, "red"))
     foot = f"{escape(session.say(words.NOTICE))} {escape(session.say(words.FOOT))}"
     session.show(f'<p class="foot">{foot}</p>')
+
+
+def _log(error: Exception) -> None:
+    """Where it happened; not what the error says, which may name files and so patients."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logging.getLogger(__name__).error("%s\n%s", type(error).__name__, where)
 
 
 def show_page(name: str) -> None:

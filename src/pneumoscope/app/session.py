@@ -6,19 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import streamlit as st
 
 from pneumoscope.app import html
-from pneumoscope.app.data import Audit, Run, find_runs, read_audit
+from pneumoscope.app.card import Card, read_card
+from pneumoscope.app.data import Audit, Run, champion, find_runs, read_audit
 from pneumoscope.app.french import in_french
 from pneumoscope.app.language import Language, Text, chosen, spoken
 from pneumoscope.app.pictures import drawing, themed
 from pneumoscope.app.settings import Settings
 from pneumoscope.app.theme import Theme
 from pneumoscope.app.words import figures as figure_words
+from pneumoscope.bundle.archive import CARD
 from pneumoscope.bundle.predictor import Predictor
 from pneumoscope.bundle.similar import Memory, open_memory
+from pneumoscope.evaluation.verdict.judge import overall_colour
+from pneumoscope.evaluation.verdict.parts import Colour
 from pneumoscope.reporting.canvas import NamedFigure
 from pneumoscope.reporting.rendering import to_svg
 
@@ -80,6 +85,20 @@ def predictor() -> Predictor | None:
     return None if path is None else _predictor(str(path), _changed(path))
 
 
+def card() -> Card | None:
+    """What the model card of the bundle that answers tells; None where no bundle was given."""
+    found = predictor()
+    return None if found is None else read_card(found.bundle.files[CARD])
+
+
+def verdict() -> Colour:
+    """The colour of the model that answers: of its card, else of the run that made it."""
+    told, run = card(), champion(runs())
+    if told is not None and told.colour is not None:
+        return told.colour
+    return overall_colour((run.assessment.get("verdict") if run is not None else None) or [])
+
+
 def runs() -> list[Run]:
     """The runs in the folder given, by name."""
     named = settings().runs
@@ -92,7 +111,7 @@ def runs() -> list[Run]:
 def memory() -> Memory | None:
     """The training images that the bundle remembers; None where they are not at hand."""
     found = predictor()
-    run = next((one for one in runs() if one.role == "champion"), None)
+    run = champion(runs())
     return None if found is None or run is None else _memory(str(run.folder), run, found)
 
 
@@ -128,6 +147,17 @@ def draw(make: Callable[[], NamedFigure | None], key: str, *, title: str, captio
     return html.figure(drawing(themed(svg, theme(), words)), spoken_alt, title, caption)
 
 
+def forget_upload(file_id: str) -> None:
+    """Drop a file of this visit from the server's memory, as its removal on the page does."""
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx()
+    if context is not None:
+        # Its protocol does not name what the one that serves has: what removal by the page calls.
+        held: Any = context.uploaded_file_mgr
+        held.remove_file(context.session_id, file_id)
+
+
 def show(*parts: str) -> None:
     """Put HTML on the page."""
     st.html("".join(parts))
@@ -149,8 +179,9 @@ def lead(text: Text, **values: object) -> None:
 def choose_run(many: Sequence[Run], label: Text, key: str) -> Run:
     """The run that the visitor chooses, the champion unless another is chosen."""
     names = [run.name for run in many]
-    first = next((place for place, run in enumerate(many) if run.role == "champion"), 0)
-    name = st.selectbox(say(label), names, index=first, key=key)
+    first = champion(many)
+    at = 0 if first is None else names.index(first.name)
+    name = st.selectbox(say(label), names, index=at, key=key)
     return many[names.index(name)]
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pneumoscope.app.answer import Told, told
+from pneumoscope.app.answer import Told, told, worth
 from pneumoscope.app.examine import Examined
-from pneumoscope.app.language import Language, percent, spoken
+from pneumoscope.app.language import Language, probability, spoken
 from pneumoscope.app.words import common
 from pneumoscope.app.words import trying as words
+from pneumoscope.evaluation.verdict.parts import Colour
 from pneumoscope.imaging.overlay import overlay
 from pneumoscope.imaging.radiograph import Radiograph
 from pneumoscope.reporting.canvas import ACCENT, FONT, INK, MUTED, RULE, plain
@@ -27,7 +28,12 @@ _LINE = 0.0185
 
 
 def summary(
-    examined: Examined, language: Language, *, model: str, kind: Literal["pdf", "png"]
+    examined: Examined,
+    language: Language,
+    *,
+    model: str,
+    kind: Literal["pdf", "png"],
+    verdict: Colour = "grey",
 ) -> bytes:
     """The page as a file's content.
 
@@ -36,8 +42,12 @@ def summary(
         language: To tell it in.
         model: The model's name for people.
         kind: Of the file.
+        verdict: On the model.
     """
-    figure = _page(examined, told(examined.prediction, language), language, model)
+    said = told(examined.prediction, language)
+    if examined.prediction.probabilities:
+        said = said._replace(text=f"{said.text} {worth(verdict, language)}".strip())
+    figure = _page(examined, said, language, model)
     buffer = io.BytesIO()
     metadata = {"Title": model, "Creator": "Pneumoscope", "CreationDate": None}
     figure.savefig(
@@ -91,7 +101,7 @@ def _probabilities(figure: Figure, at: float, examined: Examined, language: Lang
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.barh(0.5, 1, height=1, color=RULE)
         axes.barh(0.5, value, height=1, color=ACCENT)
-        _write(figure, at, percent(value, language, digits=1), size=9.5, right=True)
+        _write(figure, at, probability(value, language), size=9.5, right=True)
     held = examined.prediction.label_set
     if held is not None:
         at -= _LINE * 1.2

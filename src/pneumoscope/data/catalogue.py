@@ -35,6 +35,9 @@ SCHEMA: dict[str, Any] = {
     "perceptual_hash": pl.String, "excluded": pl.String,
 }  # fmt: skip
 
+CONTRADICTING = "identical copies carry different labels"
+"""Why all of them are left out, until a label patch settles which label is right."""
+
 _WINDOW = 64
 _UNKNOWN = -1
 _MOST_LABELS, _LONGEST_LABEL = 1000, 200
@@ -308,7 +311,7 @@ def without_copies(catalogue: pl.DataFrame) -> pl.DataFrame:
         pl.col("label").n_unique().over("image_id").alias("labels"),
     ).with_columns(
         pl.when(pl.col("labels") > 1)
-        .then(pl.lit("identical copies carry different labels"))
+        .then(pl.lit(CONTRADICTING))
         .when(pl.col("path") != pl.col("first"))
         .then(pl.lit("identical copy of ") + pl.col("first"))
         .alias("copy")

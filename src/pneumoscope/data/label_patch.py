@@ -19,6 +19,7 @@ import polars as pl
 from pneumoscope.core.errors import LabelError
 from pneumoscope.core.files import write_text
 from pneumoscope.core.progress import Reporter
+from pneumoscope.data.catalogue import CONTRADICTING, without_copies
 
 Verdict: TypeAlias = Literal["keep", "relabel", "exclude"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -129,6 +130,9 @@ def read_patch(path: Path) -> LabelPatch:
 def apply_patch(catalogue: pl.DataFrame, patch: LabelPatch, *, reporter: Reporter) -> pl.DataFrame:
     """The catalogue under a patch: images relabelled, or excluded with the reason.
 
+    Identical copies that were left out because their labels contradict each other come back as
+    one image where the patch settles its label, kept or new.
+
     Args:
         catalogue: One row per image.
         patch: What was decided.
@@ -139,23 +143,39 @@ def apply_patch(catalogue: pl.DataFrame, patch: LabelPatch, *, reporter: Reporte
     """
     labels = set(catalogue["label"].unique())
     new = {one.image_id: one.new_label for one in patch.decisions if one.new_label is not None}
-    if unknown := sorted(set(new.values()) - labels):
+    settled = _settled(catalogue, patch)
+    if unknown := sorted({*new.values(), *settled.values()} - labels):
         allowed = ", ".join(sorted(labels))
         raise LabelError(f"label patch: label '{unknown[0]}'; allowed: {allowed}. Review it again.")
     left_out = [one.image_id for one in patch.decisions if one.verdict == "exclude"]
     here = set(catalogue["image_id"].drop_nulls())
     away = sum(one.image_id not in here for one in patch.decisions)
     told = f"label patch {patch.version}: {len(new)} images relabelled, {len(left_out)} excluded"
+    if settled:
+        told += f", {len(settled)} settled whose copies carry different labels"
     reporter.say(f"{told}.")
     if away:
         reporter.warn(f"label patch: {away} images that it decides about are not in these data.")
     out = pl.col("excluded").is_null() & pl.col("image_id").is_in(left_out)
-    return catalogue.with_columns(
-        pl.col("image_id").replace_strict(new, default=None, return_dtype=pl.String)
+    back = (pl.col("excluded") == CONTRADICTING) & pl.col("image_id").is_in(list(settled))
+    patched = catalogue.with_columns(
+        pl.col("image_id").replace_strict(settled | new, default=None, return_dtype=pl.String)
         .fill_null(pl.col("label"))
         .alias("label"),
-        pl.when(out).then(pl.lit(EXCLUDED)).otherwise("excluded").alias("excluded"),
+        pl.when(out).then(pl.lit(EXCLUDED)).when(back).then(None).otherwise("excluded")
+        .alias("excluded"),
     )  # fmt: skip
+    return without_copies(patched) if settled else patched
+
+
+def _settled(catalogue: pl.DataFrame, patch: LabelPatch) -> dict[str, str]:
+    """Image id to label, of images whose copies contradict each other and that it decides on."""
+    contradicting = set(catalogue.filter(pl.col("excluded") == CONTRADICTING)["image_id"])
+    return {
+        one.image_id: one.new_label or one.label
+        for one in patch.decisions
+        if one.image_id in contradicting and one.verdict != "exclude"
+    }
 
 
 def _check(content: object) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from pneumoscope.app import html, session
-from pneumoscope.app.data import Audit, counts, split_values
+from pneumoscope.app.data import Audit, champion, counts, split_values
 from pneumoscope.app.gallery import audit_cache, label_means, label_sheets
 from pneumoscope.app.html import Tile
 from pneumoscope.app.language import known, whole
@@ -28,7 +28,7 @@ def show() -> None:
     st.title(session.say(words.TITLE), anchor=False)
     session.lead(words.LEAD)
     found, many = session.audit(), session.runs()
-    run = next((one for one in many if one.role == "champion"), many[0] if many else None)
+    run = champion(many) or (many[0] if many else None)
     table = split_values(run, found)
     if found is None:
         session.tell(common.NO_AUDIT)

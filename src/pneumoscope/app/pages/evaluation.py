@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
@@ -13,7 +14,8 @@ from pneumoscope.app import html, session
 from pneumoscope.app.data import Run, label_of_interest
 from pneumoscope.app.figures import entry_tile
 from pneumoscope.app.gallery import mistakes
-from pneumoscope.app.language import decimal, known, percent
+from pneumoscope.app.language import decimal, known, percent, probability
+from pneumoscope.app.markdown import plain_label
 from pneumoscope.app.operating import (
     PREVALENCES,
     THRESHOLDS,
@@ -81,10 +83,12 @@ def _operating_point(run: Run, predictions: Predictions) -> None:
     session.show(
         html.tiles(entry_tile(session.say(t), entry, level, language) for t, entry in named)
     )
-    told = {name: round(value) for name, value in found.of_thousand.items()}
-    session.show(
-        f'<p class="aside">{escape(session.say(words.OF_THOUSAND, label=label, **told))}</p>'
-    )
+    if all(map(math.isfinite, found.of_thousand.values())):
+        told = {name: round(value) for name, value in found.of_thousand.items()}
+        counted = session.say(words.OF_THOUSAND, label=label, **told)
+    else:
+        counted = session.say(words.OF_NONE, label=label)
+    session.show(f'<p class="aside">{escape(counted)}</p>')
     _spread(predictions, label, found.threshold)
 
 
@@ -93,11 +97,13 @@ def _there(calibration: Predictions | None, label: str, found: Moved) -> None:
     told = there(calibration, label, found.threshold, prevalence=found.prevalence)
     if told is None:
         return
-    own, probability, prevalence = (
-        percent(share, session.language(), digits=1) for share in (*told, found.prevalence)
-    )
+    language, (own, on_threshold) = session.language(), told
     words_there = session.say(
-        words.THERE, label=label, own=own, prevalence=prevalence, there=probability
+        words.THERE,
+        label=label,
+        own=percent(own, language, digits=1),
+        prevalence=percent(found.prevalence, language, digits=1),
+        there=probability(on_threshold, language),
     )
     text = f"{words_there} {session.say(words.COSTS_MOVE)}"
     session.show(f'<p class="aside">{escape(text)}</p>')
@@ -129,12 +135,12 @@ def _sliders(
     left, right = st.columns(2, gap="large")
     with left:
         threshold = st.select_slider(
-            session.say(words.THRESHOLD, label=label), THRESHOLDS, key=key,
+            session.say(words.THRESHOLD, label=plain_label(label)), THRESHOLDS, key=key,
             format_func=lambda value: decimal(value, language),
         )  # fmt: skip
     with right:
         prevalence = st.select_slider(
-            session.say(words.PREVALENCE, label=label), PREVALENCES, key=at,
+            session.say(words.PREVALENCE, label=plain_label(label)), PREVALENCES, key=at,
             format_func=lambda value: percent(value, language, digits=1),
         )  # fmt: skip
     return moved(predictions, label, threshold, prevalence)
@@ -147,7 +153,7 @@ def _presets(thresholds: dict[str, float], key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(f'<p class="aside">{escape(session.say(words.CHOSEN))}</p>', width="content")
         for name, value in thresholds.items():
-            shown = point_name(name, session.language())
+            shown = plain_label(point_name(name, session.language()))
             st.button(shown, on_click=settle, args=(value,), key=f"{key}-{name}")
 
 
@@ -216,7 +222,7 @@ def _gallery(run: Run, predictions: Predictions) -> None:
     language = session.language()
     parts = []
     for one in shown:
-        sure = percent(one.probability, language)
+        sure = probability(one.probability, language, digits=0)
         text = session.say(words.MISTAKE, truth=one.truth, answered=one.answered, probability=sure)
         parts.append(html.picture(one.source, text, text))
     session.show(html.together(parts, least="17rem", close=True))

@@ -11,12 +11,21 @@ from typing import Any
 import streamlit as st
 
 from pneumoscope.app import html, session
-from pneumoscope.app.board import BOARD, board_rows, compared, kept_in, tracked_link
+from pneumoscope.app.board import (
+    BOARD,
+    board_rows,
+    comparable,
+    compared,
+    kept_in,
+    measured_images,
+    tracked_link,
+)
 from pneumoscope.app.data import Run, label_of_interest, leaderboards
 from pneumoscope.app.figures import metric_name
 from pneumoscope.app.language import decimal, interval, known
 from pneumoscope.app.words import common
 from pneumoscope.app.words import experiments as words
+from pneumoscope.app.words.dataset import ALL, SPLITS
 from pneumoscope.core.errors import PneumoscopeError
 from pneumoscope.reporting.comparison_figures import overlaid_history_figure, overlaid_roc_figure
 from pneumoscope.reporting.figures import confusion_figure
@@ -51,9 +60,9 @@ def _board(many: Sequence[Run]) -> None:
     language = session.language()
     st.header(session.say(words.BOARD), anchor=False)
     head = [
-        session.say(common.RUN), session.say(words.ROLE),
-        *(metric_name(key, language) for key in BOARD), session.say(common.IMAGES),
-        session.say(words.TRACKED),
+        *map(session.say, (common.RUN, words.ROLE, words.DATA, words.SPLIT)),
+        *(metric_name(key, language) for key in BOARD),
+        *map(session.say, (common.IMAGES, words.TRACKED)),
     ]  # fmt: skip
     rows = []
     for run, values in board_rows(many):
@@ -61,16 +70,28 @@ def _board(many: Sequence[Run]) -> None:
             known(words.ROLES, run.role, language), "green" if run.role == "champion" else "plain"
         )
         cells = [_with_interval(entry) for entry in values]
-        rows.append([run.name, role, *cells, str(run.metrics.get("n_images", "")), _where(run)])
-    numbers = range(2, 3 + len(BOARD))
-    trusted = [1, *range(2, 2 + len(BOARD)), 3 + len(BOARD)]
+        images = str(run.metrics.get("n_images", ""))
+        rows.append([run.name, role, *_images_of(run), *cells, images, _where(run)])
+    numbers = range(4, 5 + len(BOARD))
+    trusted = [1, 2, *range(4, 4 + len(BOARD)), 5 + len(BOARD)]
     caption = session.say(words.BOARD)
+    if not comparable(many):
+        session.tell(words.OTHER_DATA, colour="amber")
     session.show(html.table(head, rows, caption=caption, numbers=numbers, trusted=trusted))
     session.show(f'<p class="aside">{escape(session.say(words.ROLE_WORDS))}</p>')
     stores = {kept_in(run): None for run in many if tracked_link(run) is None}
     for store in filter(None, stores):
         command = f"mlflow ui --backend-store-uri {store}"
         session.show(f'<p class="aside">{escape(session.say(words.BROWSE, command=command))}</p>')
+
+
+def _images_of(run: Run) -> tuple[str, str]:
+    """Data, as HTML, and split that it was measured on."""
+    data, split = measured_images(run)
+    name, _, content = data.partition("@")
+    told = f"{escape(name)}<small>{escape(content[:8])}</small>"
+    part = session.say(ALL) if split == "all" else known(SPLITS, split, session.language())
+    return told, part
 
 
 def _with_interval(entry: object) -> str:
@@ -103,7 +124,9 @@ def _side_by_side(many: Sequence[Run]) -> None:
         return
     key = "|".join(f"{run.folder}:{run.metrics.get('bundle')}" for run in chosen)
     parts = []
-    if len({tuple(run.metrics["labels"]) for run in chosen}) == 1 and len(chosen) > 1:
+    if not comparable(chosen):
+        session.tell(words.NOT_OVERLAID, colour="amber")
+    elif len({tuple(run.metrics["labels"]) for run in chosen}) == 1 and len(chosen) > 1:
         label = label_of_interest(chosen[0].metrics["labels"])
         predictions = {run.name: run.predictions() for run in chosen}
         areas = {run.name: number(run.metrics.get(f"auc:{label}")) for run in chosen}

@@ -12,6 +12,7 @@ from pneumoscope.app import html, session
 from pneumoscope.app.data import Audit, Suspect, suspects
 from pneumoscope.app.gallery import audit_cache, one_picture
 from pneumoscope.app.language import percent
+from pneumoscope.app.markdown import plain_label
 from pneumoscope.app.words import common
 from pneumoscope.app.words import review as words
 from pneumoscope.core.errors import StorageError
@@ -82,7 +83,7 @@ def _facts(one: Suspect, decision: Decision | None) -> None:
         settled = session.say(words.DECISIONS[decision.verdict], label=label)
     session.show(
         html.facts({
-            session.say(words.IN_DATA): one.label,
+            session.say(words.IN_DATA): ", ".join(one.labels),
             session.say(words.DOUBT): session.say(words.DOUBTS[one.check], share=share),
             session.say(words.FILE): one.path,
             session.say(words.DECIDED): settled,
@@ -91,7 +92,8 @@ def _facts(one: Suspect, decision: Decision | None) -> None:
 
 
 def _choices(one: Suspect, labels: list[str], total: int) -> None:
-    others = [label for label in labels if label != one.label]
+    # What a copy carries is the likelier other label.
+    others = [label for label in dict.fromkeys([*one.labels, *labels]) if label != one.label]
     new = others[0] if others else one.label
     if len(others) > 1:
         new = st.selectbox(session.say(words.OTHER), others, key=f"new-{one.image_id}")
@@ -100,7 +102,8 @@ def _choices(one: Suspect, labels: list[str], total: int) -> None:
     ]  # fmt: skip
     for verdict, key, label in offered:
         st.button(
-            session.say(words.DECISIONS[verdict], label=label), key=f"decide-{verdict}",
+            session.say(words.DECISIONS[verdict], label=plain_label(label)),
+            key=f"decide-{verdict}",
             shortcut=key, width="stretch", on_click=_decide, args=(one, verdict, label, total),
         )  # fmt: skip
     with st.container(horizontal=True):

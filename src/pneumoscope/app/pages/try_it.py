@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
@@ -15,8 +15,9 @@ from pneumoscope.app import html, session
 from pneumoscope.app.answer import COLOURS, OUTCOME_COLOURS, told
 from pneumoscope.app.examine import EXAMPLES, Examined, examine, example, key_of
 from pneumoscope.app.gallery import radiograph_picture
-from pneumoscope.app.language import decimal, known, percent
+from pneumoscope.app.language import decimal, known, probability
 from pneumoscope.app.launch import MOST_MEGABYTES
+from pneumoscope.app.markdown import plain_label
 from pneumoscope.app.operating import point_name
 from pneumoscope.app.summary import summary
 from pneumoscope.app.viewer import show_viewer
@@ -24,8 +25,11 @@ from pneumoscope.app.words import common
 from pneumoscope.app.words import trying as words
 from pneumoscope.bundle.predictor import Prediction, Predictor
 
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
 _MOST_FILES, _KEPT = 12, 16
-_EXAMPLE, _ANSWERED = "try-example", "try-answered"
+_EXAMPLE, _ANSWERED, _SURPLUS = "try-example", "try-answered", "try-surplus"
 
 
 class Given(NamedTuple):
@@ -78,16 +82,25 @@ def _given() -> list[Given]:
         phantom: str | None = st.session_state.get(_EXAMPLE)
         if phantom and files:
             st.button(session.say(words.CLEAR), on_click=_take, args=(None,), type="tertiary")
-    if len(files) > _MOST_FILES:
-        session.show(
-            html.notice(
-                session.say(words.TOO_MANY, given=len(files), most=_MOST_FILES), "", "amber"
-            )
-        )
-    given = [Given(file.name, file.getvalue()) for file in files[:_MOST_FILES]]
+    given = [Given(file.name, file.getvalue()) for file in _bounded(files)]
     if phantom:
         given.append(Given(session.say(words.EXAMPLE, label=phantom), _phantom(phantom)))
     return given
+
+
+def _bounded(files: Sequence[UploadedFile]) -> Sequence[UploadedFile]:
+    """The files that are answered; what was given beyond them is forgotten by the server."""
+    surplus: set[str] = st.session_state.get(_SURPLUS, set()) if files else set()
+    kept = files[:_MOST_FILES]
+    for file in files[_MOST_FILES:]:
+        session.forget_upload(file.file_id)
+        surplus.add(file.file_id)
+    st.session_state[_SURPLUS] = surplus
+    if surplus:
+        given = len(kept) + len(surplus)
+        told = session.say(words.TOO_MANY, given=given, most=_MOST_FILES)
+        session.show(html.notice(told, "", "amber"))
+    return kept
 
 
 def _take(label: str | None) -> None:
@@ -103,7 +116,8 @@ def _answered(found: Predictor, one: Given) -> Examined:
     """The answer, kept for this visit while others are looked at."""
     kept: OrderedDict[str, Examined] = st.session_state.setdefault(_ANSWERED, OrderedDict())
     key = f"{key_of(one.content, found)}:{one.name}"
-    with st.status(session.say(words.WORKING, name=one.name), expanded=False) as status:
+    shown = plain_label(one.name)
+    with st.status(session.say(words.WORKING, name=shown), expanded=False) as status:
         if key not in kept:
             kept[key] = examine(
                 found, one.content, one.name, memory=session.memory(),
@@ -120,22 +134,33 @@ def _answered(found: Predictor, one: Given) -> Examined:
         failed = prediction.decision == "unreadable"
         done = words.DECISIONS["unreadable"] if failed else words.DONE
         told_done = session.say(done, milliseconds=took)
-        label = session.say(words.OF_FILE, name=one.name, done=told_done)
+        label = session.say(words.OF_FILE, name=shown, done=told_done)
         status.update(label=label, state="error" if failed else "complete")
     return kept[key]
 
 
 def _table(answers: Sequence[Examined]) -> None:
     language = session.language()
-    head = [session.say(text) for text in (words.NAME, words.ANSWER, words.PROBABILITY)]
+    head = [session.say(t) for t in (words.NAME, words.GATE, words.ANSWER, words.PROBABILITY)]
     rows = []
     for one in answers:
-        values = one.prediction.probabilities
-        sure = (
-            percent(max(values.values()), language, digits=1) if values else percent(None, language)
-        )
-        rows.append((one.name, told(one.prediction, language).title, sure))
-    session.show(html.table(head, rows, caption=session.say(words.ANSWER), numbers=[2]))
+        best, values = one.prediction.most_probable, one.prediction.probabilities
+        sure = probability(None if best is None else values[best], language)
+        # A probability is of a label, also where the decision names none.
+        of_label = sure if best is None else f"{best}\u00a0{sure}"
+        title = told(one.prediction, language).title
+        rows.append((one.name, _gate_chip(one.prediction), title, of_label))
+    caption = session.say(words.ANSWER)
+    session.show(html.table(head, rows, caption=caption, numbers=[3], trusted=[1]))
+
+
+def _gate_chip(prediction: Prediction) -> str:
+    """The gate's worst outcome, as on the answer's own page."""
+    found = {stage.outcome for stage in prediction.gate.stages.values()} if prediction.gate else ()
+    worst = next((one for one in ("refused", "warned", "passed") if one in found), None)
+    if worst is None:
+        return "\u2013"
+    return html.chip(session.say(words.OUTCOMES[worst]), OUTCOME_COLOURS[worst])
 
 
 def _result(found: Predictor, one: Examined) -> None:
@@ -200,6 +225,10 @@ def _said(found: Predictor, prediction: Prediction) -> None:
     st.subheader(session.say(words.ANSWER), anchor=False)
     session.show(html.notice(said.title, said.text, COLOURS[prediction.decision], loud=True))
     if prediction.probabilities:
+        colour = session.verdict()
+        chip = html.chip(session.say(common.COLOUR_NAMES[colour]), colour)
+        on, sentence = session.say(common.VERDICT_ON), session.say(common.OVERALL[colour])
+        session.show(f'<p class="aside">{escape(on)} {chip} {escape(sentence)}.</p>')
         _probabilities(prediction)
 
 
@@ -207,7 +236,7 @@ def _probabilities(prediction: Prediction) -> None:
     language, best = session.language(), prediction.most_probable
     st.subheader(session.say(words.PROBABILITIES), anchor=False)
     shares = {
-        label: (value, percent(value, language, digits=1))
+        label: (value, probability(value, language))
         for label, value in sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
     }
     facts = {}
@@ -226,14 +255,16 @@ def _probabilities(prediction: Prediction) -> None:
 def _downloads(found: Predictor, one: Examined) -> None:
     st.subheader(session.say(words.TAKE), anchor=False)
     language, model = session.language(), found.bundle.spec.name
-    stem = f"pneumoscope-{one.key[:8]}"
+    stem, verdict = f"pneumoscope-{one.key[:8]}", session.verdict()
     with st.container(horizontal=True):
         st.download_button(
-            session.say(words.PDF), lambda: summary(one, language, model=model, kind="pdf"),
+            session.say(words.PDF),
+            lambda: summary(one, language, model=model, kind="pdf", verdict=verdict),
             f"{stem}.pdf", "application/pdf", on_click="ignore",
         )  # fmt: skip
         st.download_button(
-            session.say(words.PNG), lambda: summary(one, language, model=model, kind="png"),
+            session.say(words.PNG),
+            lambda: summary(one, language, model=model, kind="png", verdict=verdict),
             f"{stem}.png", "image/png", on_click="ignore",
         )  # fmt: skip
         content = json.dumps(one.prediction.to_json(), indent=2, ensure_ascii=False)

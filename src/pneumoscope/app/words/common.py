@@ -27,6 +27,13 @@ PAGES = {
     "review": Text("Review", "Relecture"),
 }
 FAILED = Text("This cannot be shown", "Cela ne peut être affiché")
+BROKEN = Text(
+    "This page met something it does not know ({kind}); where is in the terminal. Reload it. If it "
+    "stays, start the app with other runs, or another bundle or audit, and report it.",
+    "Cette page a rencontré quelque chose qu’elle ne connaît pas ({kind}) ; le terminal dit où. "
+    "Rechargez-la. Si cela persiste, lancez l’application avec d’autres exécutions, un autre "
+    "modèle ou un autre audit, et signalez-le.",
+)
 NO_BUNDLE = Text(
     "No model was given. Start the app with --bundle FOLDER, such as: pneumoscope app --bundle "
     "runs/demo/bundle",
@@ -75,6 +82,14 @@ COLOURS = {
     "grey": Text("Not judged", "Non jugé"),
 }
 """The verdict's colours in words."""
+COLOUR_NAMES = {
+    "green": Text("Green", "Vert"),
+    "amber": Text("Amber", "Orange"),
+    "red": Text("Red", "Rouge"),
+    "grey": Text("Not judged", "Non jugé"),
+}
+VERDICT_ON = Text("Verdict on this model", "Verdict sur ce modèle")
+VERDICT_SAYS = Text("{on}: {name}. {sentence}.", "{on} : {name}. {sentence}.")
 OVERALL = {
     "green": Text(
         "Nothing that was measured speaks against the figures",

@@ -59,6 +59,12 @@ OF_THOUSAND = Text(
     "Sur 1000 clichés de ce type, {positive} {positive:serait dit positif|seraient dits positifs}, "
     "dont {right} à raison ; {missed} avec {label} {missed:serait manqué|seraient manqués}.",
 )
+OF_NONE = Text(
+    "How many of 1000 cannot be told: no image was answered that has {label}, or none that has it "
+    "not.",
+    "Combien sur 1000, on ne peut le dire : aucun cliché évalué ne porte {label}, ou tous le "
+    "portent.",
+)
 SPREAD = Text("Probabilities by true label", "Probabilités selon la vraie étiquette")
 SPREAD_ALT = Text(
     "Histogram: images with {label} above, others below, and the threshold at {threshold}.",

@@ -22,6 +22,19 @@ ROLE_WORDS = Text(
     "Le champion répond dans cette application. Les challengers ont été réglés, les candidats "
     "comparés sous un même protocole.",
 )
+DATA = Text("Data", "Données")
+SPLIT = Text("Split", "Partie")
+OTHER_DATA = Text(
+    "These runs were measured on different images, so their figures cannot be ranked against each "
+    "other: those of the same data and split stand together.",
+    "Ces exécutions ont été mesurées sur des images différentes : leurs chiffres ne se classent "
+    "pas entre eux. Celles des mêmes données et de la même partie sont regroupées.",
+)
+NOT_OVERLAID = Text(
+    "These runs were measured on different images: no ROC curves are drawn over each other.",
+    "Ces exécutions ont été mesurées sur des images différentes : leurs courbes ROC ne sont pas "
+    "superposées.",
+)
 TRACKED = Text("Kept in", "Conservée dans")
 CHOOSE = Text("Runs side by side", "Exécutions côte à côte")
 MOST = Text("Two to four runs", "Deux à quatre exécutions")

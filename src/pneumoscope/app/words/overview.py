@@ -14,19 +14,32 @@ LEAD_RUNS = Text(
     "Ce qui a été entraîné, ce que cela vaut, et jusqu’où l’on peut s’y fier.",
 )
 TESTED = Text(
-    "Measured on {images} images of {patients} patients that the model never saw ({data}).",
-    "Mesuré sur {images} images de {patients} patients que le modèle n’a jamais vues ({data}).",
+    "Measured on {images} images of {patients} patients ({data}).",
+    "Mesuré sur {images} images de {patients} patients ({data}).",
 )
 TESTED_MOST = Text(
-    "Measured on {images} images of at most {patients} patients that the model never saw ({data}). "
-    "The patients of {unknown} images are not known; each counts as one.",
-    "Mesuré sur {images} images d’au plus {patients} patients que le modèle n’a jamais vues "
-    "({data}). Les patients de {unknown} images ne sont pas connus ; chacune compte pour un.",
+    "Measured on {images} images of at most {patients} patients ({data}). The patients "
+    "of {unknown} images are not known; each counts as one.",
+    "Mesuré sur {images} images d’au plus {patients} patients ({data}). Les patients "
+    "de {unknown} images ne sont pas connus ; chacune compte pour un.",
 )
 TESTED_IMAGES = Text(
-    "Measured on {images} images that the model never saw ({data}). Their patients are not known.",
-    "Mesuré sur {images} images que le modèle n’a jamais vues ({data}). Leurs patients ne sont pas "
-    "connus.",
+    "Measured on {images} images ({data}). Their patients are not known.",
+    "Mesuré sur {images} images ({data}). Leurs patients ne sont pas connus.",
+)
+FROM_CARD = Text("Told by the model’s own card.", "D’après la fiche du modèle, en anglais :")
+CARD = Text("The model card", "La fiche du modèle (en anglais)")
+CARD_SILENT = Text(
+    "The model’s card tells neither a verdict nor a figure: nothing is known of what its answers "
+    "are worth. Evaluate it: pneumoscope evaluate BUNDLE DATA",
+    "La fiche du modèle ne dit ni verdict ni chiffre : rien ne dit ce que valent ses réponses. "
+    "Évaluez-le : pneumoscope evaluate MODÈLE DONNÉES",
+)
+OTHER_RUNS = Text(
+    "None of the runs given is of this model. Give the one that made it with --runs to see its "
+    "curves on Evaluation.",
+    "Aucune des exécutions données n’est de ce modèle. Donnez avec --runs celle qui l’a produit "
+    "pour voir ses courbes dans Évaluation.",
 )
 NOT_GREEN = Text("To be read first: {items}.", "À lire d’abord : {items}.")
 ALL_GREEN = Text("Every item was judged good.", "Chaque point a été jugé bon.")

@@ -468,21 +468,25 @@ def test_a_link_is_no_bundle_file(
 
 
 def as_initialiser(model: onnx.ModelProto) -> onnx.TensorProto:
-    return model.graph.initializer.add()
+    found: onnx.TensorProto = model.graph.initializer.add()
+    return found
 
 
 def in_a_functions_default(model: onnx.ModelProto) -> onnx.TensorProto:
     attribute = model.functions.add(name="own").attribute_proto.add()
-    return attribute.t
+    found: onnx.TensorProto = attribute.t
+    return found
 
 
 def in_a_sparse_branch(model: onnx.ModelProto) -> onnx.TensorProto:
     attribute = model.graph.node.add(op_type="If").attribute.add(name="then_branch")
-    return attribute.g.sparse_initializer.add().values
+    found: onnx.TensorProto = attribute.g.sparse_initializer.add().values
+    return found
 
 
 def in_training(model: onnx.ModelProto) -> onnx.TensorProto:
-    return model.training_info.add().algorithm.initializer.add()
+    found: onnx.TensorProto = model.training_info.add().algorithm.initializer.add()
+    return found
 
 
 @pytest.mark.parametrize("name", [ONNX, GATE])

@@ -9,8 +9,10 @@ NOTICE = Text(
     "Pour la recherche. N’est pas un dispositif médical.",
 )
 FOOT = Text(
-    "Everything stays on this machine: pictures are answered in memory, nothing is sent or kept.",
-    "Tout reste sur cette machine : les images sont lues en mémoire, rien n’est envoyé ni gardé.",
+    "Everything stays on this machine: pictures are answered in memory, none is sent, and none is "
+    "kept after the visit.",
+    "Tout reste sur cette machine : les images sont lues en mémoire, aucune n’est envoyée, ni "
+    "gardée après la visite.",
 )
 LANGUAGE = Text("Language", "Langue")
 NAMES = {

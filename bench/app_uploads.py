@@ -1,7 +1,7 @@
 """Files that `app_walk.py` gives to *Try it*, and what each has to be told; files taken from it.
 
-A real photograph and a real brain scan come from `PNEUMOSCOPE_DATA` (`modality/other` and
-`modality/brain`), where it is set: they are shown to the app and kept nowhere.
+A real photograph and a real brain scan come from `PNEUMOSCOPE_DATA`, else `../shared/data`
+(`modality/other` and `modality/brain`): they are shown to the app and kept nowhere.
 """
 
 from __future__ import annotations
@@ -77,11 +77,12 @@ def uploads() -> list[Upload]:
 
 def real_files() -> Iterator[tuple[str, Path]]:
     """A photograph and a brain scan, where they are at hand."""
-    folder = os.environ.get("PNEUMOSCOPE_DATA")
+    named = os.environ.get("PNEUMOSCOPE_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
     for kind, inside in (("photograph", "other"), ("brain", "brain")):
-        place = Path(folder or ".") / "modality" / inside
+        place = folder / "modality" / inside
         files = sorted(path for path in place.glob("*.*") if path.suffix.lower() in _PICTURES)
-        if folder and files:
+        if files:
             yield kind, files[0]
 
 

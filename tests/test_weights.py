@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from pneumoscope.core.errors import WeightsError
 from pneumoscope.core.files import sha256_file
-from pneumoscope.models import hub
+from pneumoscope.models import checkpoint, hub
 from pneumoscope.models.classifier import evaluating, seeded
+from pneumoscope.models.weight_files import read_state
 from pneumoscope.models.weights import PACKAGED, at_hand, load_weights
 from pneumoscope.models.zoo import (
     XRV_SCALE,
@@ -328,3 +329,14 @@ def test_torchxrayvision_errors_name_the_remedy(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_source_names_those_there_are(source: str) -> None:
     with pytest.raises(WeightsError, match=r"allowed: imagenet, none, file:PATH, xrv:NAME"):
         load_weights(nn.Identity(), "resnet18", source)
+
+
+def test_weights_kept_in_16_bits_come_as_float32(tmp_path: Path) -> None:
+    """A bundle of rounded weights keeps them so; filters are summed and scaled on the way."""
+    rounded = {"stem.weight": torch.randn(4, 3, generator=torch.Generator().manual_seed(0))}
+    rounded = {name: value.bfloat16().float() for name, value in rounded.items()}
+    (tmp_path / "model.safetensors").write_bytes(checkpoint.to_bytes(rounded))
+    assert b'"BF16"' in (tmp_path / "model.safetensors").read_bytes()
+    found = read_state(tmp_path / "model.safetensors")
+    assert found["stem.weight"].dtype == torch.float32
+    assert torch.equal(found["stem.weight"], rounded["stem.weight"])

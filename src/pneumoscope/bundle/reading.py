@@ -38,7 +38,10 @@ class Seen:
             InputError: it was let go.
         """
         if self.decoded is None:
-            raise InputError("the decoded radiograph was let go. Read the file again.")
+            raise InputError(
+                "radiograph: let go by Reading.light; allowed: of a reading as it was read. Read "
+                "the file again."
+            )
         return self.decoded
 
 

@@ -40,4 +40,10 @@ def from_bytes(content: bytes) -> dict[str, Tensor]:
         raise BundleError(
             f"model.safetensors: is not safetensors ({error}). Export the bundle again."
         ) from error
-    return {n: v.float() if v.dtype == torch.bfloat16 else v for n, v in found.items()}
+    return widened(found)
+
+
+def widened(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, those of 16-bit floating point as float32: arithmetic is done in that."""
+    half = (torch.bfloat16, torch.float16)
+    return {name: value.float() if value.dtype in half else value for name, value in state.items()}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pneumoscope.core.errors import WeightsError
+from pneumoscope.models.checkpoint import widened
 
 _INSIDE = ("state_dict", "model_state_dict", "model")
 _BEFORE = ("backbone.network.", "module.")
@@ -18,7 +19,7 @@ _BEFORE = ("backbone.network.", "module.")
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a network in a `.safetensors`, `.pth` or `.pt` file, by name.
 
-    A bundle's `model.safetensors` gives those of its backbone.
+    A bundle's `model.safetensors` gives those of its backbone. 16-bit ones come as float32.
 
     Raises:
         WeightsError: it cannot be read, or is something else.
@@ -27,7 +28,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: not a weight file; allowed: .safetensors, .pth, .pt.")
     if not path.is_file():
         raise WeightsError(f"{path}: no such file. Give the path of a weight file.")
-    return _of_the_network(_safetensors(path) if path.suffix == ".safetensors" else _torch(path))
+    found = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    return widened(_of_the_network(found))
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

@@ -1,15 +1,16 @@
-"""How far recipes carry beyond the images they are chosen on: `transfer.py CHEST_XRAY RECIPE...`.
+"""How far recipes carry beyond the images they are chosen on: `transfer.py CHEST_XRAY [NAME...]`.
 
-A test split drawn like the training images says nothing of the next hospital. Each recipe is
-trained without two kinds of images, and asked about them:
+A test split drawn like the training images says nothing of the next hospital. Each candidate of
+`transfer.yaml` is trained without two kinds of images, with each seed, and asked about them:
 
 - `quirk`: of each label the patients whose sharpness speaks for the other label (the least sharp
   normal, the sharpest pneumonia radiographs), a sixth of them. Sharpness alone tells the labels of
   this set at AUC 0.76; whoever learned it is wrong here.
 - `adults`: the normal radiographs of the neighbouring folder `radiography`, adults of other
-  hospitals, against the given test part's pneumonia; its COVID images against the same.
+  hospitals, against the given test part's pneumonia; its COVID images against the same normals.
 
-Prints one line of JSON a recipe: AUC, accuracy at 0.5, sensitivity and specificity.
+What each answered is kept in `bench/output/transfer`, so that a run that was stopped goes on. The
+last line printed is JSON: by question and candidate the AUC, a mean over seeds, with its interval.
 """
 
 from __future__ import annotations
@@ -18,30 +19,67 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+import yaml
 
+from pneumoscope.core.files import replacing, sha256
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.randomness import unit_hash
 from pneumoscope.core.recipe import Recipe, load_recipe, override
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.folds import GROUP
+from pneumoscope.evaluation.delong import delong
 from pneumoscope.imaging.preprocess import Preprocess
 from pneumoscope.training.checkpoints import Checkpoints
 from pneumoscope.training.distributed import World
 from pneumoscope.training.frozen import Frozen
 from pneumoscope.training.trainer import train_classifier
-from pneumoscope.workflows.prepare import prepare
+from pneumoscope.workflows.prepare import Prepared, prepare
+from pneumoscope.workflows.segmenting import segment
 
+HERE = Path(__file__).parent
+KEPT = HERE / "output" / "transfer"
 LABELS = ("NORMAL", "PNEUMONIA")
 HELD, VALIDATION = 0.15, 0.08
 """Shares of the patients of each label that are the quirk, and that choose the epoch."""
+QUESTIONS = {
+    "given test": ("given test NORMAL", "given test PNEUMONIA"),
+    "quirk": ("quirk NORMAL", "quirk PNEUMONIA"),
+    "adults": ("adults Normal", "given test PNEUMONIA"),
+    "COVID, adults": ("adults Normal", "adults COVID"),
+}
+"""By name, which images are told apart: those that are nothing, those that are something."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is trained, once a seed."""
+
+    name: str
+    recipe: Recipe
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def listed(cls) -> Iterator[Candidate]:
+        """Those of `transfer.yaml`, in order."""
+        for name, one in yaml.safe_load((HERE / "transfer.yaml").read_text("utf8")).items():
+            recipe = load_recipe(HERE.parent / "recipes" / one["recipe"])
+            changed = override(recipe, one.get("changes", {}))
+            yield cls(name, changed, tuple(one.get("seeds", (0, 1))))
+
+    def answers(self, seed: int) -> Path:
+        """Where its answers are kept: another recipe, another file."""
+        content = self.recipe.model_dump_json() + (HERE / "transfer.py").read_text("utf8")
+        return KEPT / f"{sha256(content.encode())[:12]}-{seed}.parquet"
 
 
 def sharpness(pixels: PixelCache, ids: list[str]) -> Floats:
@@ -64,7 +102,7 @@ def parted(catalogue: pl.DataFrame, pixels: PixelCache) -> pl.DataFrame:
     parts: dict[str, str] = {}
     for label, sign in ((LABELS[0], 1), (LABELS[1], -1)):
         free = live.filter(pl.col("label") == label, pl.col("split") != "test")
-        groups = free.group_by("group").agg(sign * pl.col("sharpness").mean()).sort("sharpness")
+        groups = free.group_by("group").agg(pl.col("sharpness").mean() * sign).sort("sharpness")
         held = groups["group"].to_list()[: int(HELD * groups.height)]
         parts |= dict.fromkeys(held, "quirk")
     for group in live.filter(pl.col("split") != "test")["group"].unique():
@@ -79,66 +117,100 @@ def parted(catalogue: pl.DataFrame, pixels: PixelCache) -> pl.DataFrame:
     return live.with_columns(split.alias("split")).select(catalogue.columns)
 
 
-def probabilities(network: torch.nn.Module, pixels: PixelCache, ids: list[str]) -> Floats:
-    """`[image]`: of pneumonia, not calibrated."""
+def logits(network: torch.nn.Module, pixels: PixelCache, ids: list[str]) -> Floats:
+    """`[image]`: of pneumonia less those of normal, not calibrated."""
     found = []
     for start in range(0, len(ids), 64):
-        logits = network(torch.from_numpy(pixels.pixels(ids[start : start + 64])))
-        found.append(torch.softmax(logits.double(), dim=1)[:, 1].numpy())
+        told = network(torch.from_numpy(pixels.pixels(ids[start : start + 64]))).double()
+        found.append((told[:, 1] - told[:, 0]).numpy())
     return np.concatenate(found)
 
 
-def told(normal: Floats, pneumonia: Floats) -> dict[str, float]:
-    """AUC, accuracy, specificity, sensitivity of pneumonia against normal."""
-    from sklearn.metrics import roc_auc_score
+def read(data: Path, recipe: Recipe) -> Prepared:
+    """The folder's images as the recipe wants them, with lung masks where it makes use of lungs."""
+    masks = None
+    if recipe.preprocess.lungs != "off":
+        masks = KEPT / f"{data.name}-masks"
+        if not masks.is_dir():
+            segment(data, masks, reporter=Silent())
+    return prepare(
+        data, Preprocess(recipe.preprocess), layout="auto",
+        masks=None if masks is None else str(masks), reporter=Silent(),
+    )  # fmt: skip
 
-    truth = np.r_[np.zeros(len(normal)), np.ones(len(pneumonia))]
-    values = {
-        "auc": float(roc_auc_score(truth, np.r_[normal, pneumonia])),
-        "specificity": float((normal < 0.5).mean()),
-        "sensitivity": float((pneumonia >= 0.5).mean()),
-    }
-    right = (normal < 0.5).sum() + (pneumonia >= 0.5).sum()
-    return {**values, "accuracy": float(right / len(truth))}
 
-
-def measured(recipe: Recipe, data: Path) -> dict[str, dict[str, float]]:
-    """The recipe trained without the quirk, and what it says of each kind of image."""
-    preprocess = Preprocess(recipe.preprocess)
-    read = prepare(data, preprocess, layout="auto", reporter=Silent())
-    catalogue = parted(read.catalogue, read.pixels)
+def answered(recipe: Recipe, data: Path) -> pl.DataFrame:
+    """The recipe trained without the quirk: `part`, `group`, `logit` of every image asked about."""
+    own = read(data, recipe)
+    catalogue = parted(own.catalogue, own.pixels)
     trained = train_classifier(
-        recipe, catalogue, LABELS, read.pixels, checkpoints=Checkpoints(), world=World(),
+        recipe, catalogue, LABELS, own.pixels, checkpoints=Checkpoints(), world=World(),
         reporter=Silent(), on_epoch=lambda _: None,
     )  # fmt: skip
     size = recipe.preprocess.size
     network = Frozen("openvino", "float32", Silent()).ready(trained.classifier, size=size)
+    others = read(data.parent / "radiography", recipe)
+    adults = others.catalogue.filter(pl.col("label").is_in(["Normal", "COVID"]))
+    asked = (
+        (own.pixels, catalogue.filter(pl.col("split").is_in(["given test", "quirk"]))),
+        (others.pixels, adults.with_columns(split=pl.lit("adults"))),
+    )
+    tables = []
+    for pixels, table in asked:
+        rows = table.filter(pl.col("excluded").is_null()).select(
+            "image_id", GROUP.alias("group"), part=pl.col("split") + " " + pl.col("label")
+        )
+        told = logits(network, pixels, rows["image_id"].to_list())
+        tables.append(rows.with_columns(logit=pl.Series(told)))
+    return pl.concat(tables)
 
-    def of(table: pl.DataFrame, pixels: PixelCache, **values: str) -> Floats:
-        rows = table.filter(*(pl.col(name) == value for name, value in values.items()))
-        return probabilities(network, pixels, rows["image_id"].to_list())
 
-    found = {}
-    for split in ("given test", "quirk"):
-        parts = (of(catalogue, read.pixels, split=split, label=label) for label in LABELS)
-        found[split] = told(*parts)
-    others = prepare(data.parent / "radiography", preprocess, layout="auto", reporter=Silent())
-    adults = others.catalogue.filter(pl.col("excluded").is_null())
-    normal = of(adults, others.pixels, label="Normal")
-    pneumonia = of(catalogue, read.pixels, split="given test", label=LABELS[1])
-    found["adults"] = told(normal, pneumonia)
-    found["COVID, adults"] = told(normal, of(adults, others.pixels, label="COVID"))
-    return found
+def ask(candidate: Candidate, seed: int, data: Path) -> pl.DataFrame:
+    """What it answered: read, where that is kept."""
+    path = candidate.answers(seed)
+    if not path.exists():
+        recipe = override(candidate.recipe, {"data.path": str(data), "seed": seed})
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as staged:
+            answered(recipe, data).write_parquet(staged)
+    return pl.read_parquet(path)
+
+
+def told(tables: list[pl.DataFrame], parts: tuple[str, str]) -> dict[str, float]:
+    """Means over the tables, one a seed: AUC with DeLong's interval over patients, and the rates.
+
+    Another seed is another network: their spread, `apart`, is told beside the interval, which is of
+    the patients alone.
+    """
+    chosen = [table.filter(pl.col("part").is_in(parts)).sort("image_id") for table in tables]
+    truth = (chosen[0]["part"] == parts[1]).to_numpy()
+    groups = np.unique(chosen[0]["group"].to_numpy(), return_inverse=True)[1]
+    scores = np.stack([table["logit"].to_numpy() for table in chosen])
+    areas = delong(scores, truth, groups)
+    value, error = float(areas.values.mean()), float(np.sqrt(areas.covariance.mean()))
+    return {
+        "auc": value, "low": value - 1.96 * error, "high": min(1.0, value + 1.96 * error),
+        "apart": float(np.ptp(areas.values)),
+        "auc of the mean": float(delong(scores.mean(axis=0)[None], truth, groups).values[0]),
+        "specificity": float((scores[:, ~truth] < 0).mean()),
+        "sensitivity": float((scores[:, truth] >= 0).mean()),
+    }  # fmt: skip
 
 
 def main() -> None:
     """Train, ask and print."""
-    data = Path(sys.argv[1])
+    data, names = Path(sys.argv[1]), sys.argv[2:]
+    found: dict[str, dict[str, dict[str, float]]] = {question: {} for question in QUESTIONS}
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("PNEUMOSCOPE_CACHE", folder)
-        for path in sys.argv[2:]:
-            recipe = override(load_recipe(Path(path)), {"data.path": str(data)})
-            print(json.dumps({"recipe": recipe.name, **measured(recipe, data)}), flush=True)
+        for candidate in Candidate.listed():
+            if names and candidate.name not in names:
+                continue
+            tables = [ask(candidate, seed, data) for seed in candidate.seeds]
+            for question, parts in QUESTIONS.items():
+                found[question][candidate.name] = told(tables, parts)
+                print(candidate.name, question, found[question][candidate.name], file=sys.stderr)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

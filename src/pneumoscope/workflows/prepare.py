@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import polars as pl
 
 from pneumoscope.core.errors import RecipeError
 from pneumoscope.core.progress import Reporter
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import DataRecipe, Recipe
 from pneumoscope.data.cache import PixelCache
 from pneumoscope.data.catalogue import build_catalogue, require_labels
 from pneumoscope.data.label_patch import apply_patch, read_patch
-from pneumoscope.data.layouts import recognise
+from pneumoscope.data.layouts import Listing, recognise, recognise_folders, relabelled
 from pneumoscope.data.masks import with_mask_folder, with_masks
 from pneumoscope.data.split import apply_split, assign_splits, limit_images
 from pneumoscope.imaging.preprocess import Preprocess
@@ -38,8 +37,6 @@ def prepare(
     preprocess: Preprocess,
     *,
     layout: str,
-    columns: Mapping[str, str] | None = None,
-    source: str | None = None,
     masks: str | None = None,
     reporter: Reporter,
 ) -> Prepared:
@@ -52,7 +49,13 @@ def prepare(
         InputError: lung masks are needed, and no image has one.
         StorageError: the cache cannot be written.
     """
-    listing = recognise(path, layout=layout, columns=columns, source=source)
+    listing = recognise(path, layout=layout)
+    return _read(listing, preprocess, masks=masks, reporter=reporter)
+
+
+def _read(
+    listing: Listing, preprocess: Preprocess, *, masks: str | None, reporter: Reporter
+) -> Prepared:
     reporter.say(f"Layout: {listing.layout} ({listing.why}), {len(listing.entries)} images.")
     if masks is not None:
         listing = with_mask_folder(listing, Path(masks))
@@ -77,12 +80,9 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
     data = recipe.data
     if data.path is None:
         raise RecipeError("data.path: is not set. Give a folder of radiographs.")
-    prepared = prepare(
-        Path(data.path),
+    prepared = _read(
+        _listing(Path(data.path), data),
         Preprocess(recipe.preprocess),
-        layout=data.layout,
-        columns={str(name): column for name, column in data.columns.items()},
-        source=data.source,
         masks=data.masks,
         reporter=reporter,
     )
@@ -90,6 +90,17 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
         return prepared
     patched = apply_patch(prepared.catalogue, read_patch(Path(data.patch)), reporter=reporter)
     return Prepared(patched, prepared.pixels)
+
+
+def _listing(root: Path, data: DataRecipe) -> Listing:
+    columns = {str(name): column for name, column in data.columns.items()}
+    if data.folders:
+        listing = recognise_folders(
+            root, data.folders, layout=data.layout, columns=columns, source=data.source
+        )
+    else:
+        listing = recognise(root, layout=data.layout, columns=columns, source=data.source)
+    return relabelled(listing, data.labels) if data.labels else listing
 
 
 def prepare_split(recipe: Recipe, *, reporter: Reporter) -> tuple[Prepared, tuple[str, ...]]:
@@ -100,12 +111,25 @@ def prepare_split(recipe: Recipe, *, reporter: Reporter) -> tuple[Prepared, tupl
     """
     prepared = prepare_recipe(recipe, reporter=reporter)
     labels = require_labels(prepared.catalogue)
-    limited = limit_images(prepared.catalogue, recipe.data.limit, seed=recipe.seed)
-    if recipe.split.file is None:
-        split = assign_splits(limited, recipe.split, seed=recipe.seed, reporter=reporter)
-    else:
-        split = apply_split(limited, Path(recipe.split.file), reporter=reporter)
-    return Prepared(split, prepared.pixels), labels
+    return Prepared(split_as_told(prepared.catalogue, recipe, reporter), prepared.pixels), labels
+
+
+def split_as_told(catalogue: pl.DataFrame, recipe: Recipe, reporter: Reporter) -> pl.DataFrame:
+    """The catalogue limited and split as the recipe says; each of several folders by itself.
+
+    Raises:
+        LabelError: the split cannot be made.
+    """
+    limited = limit_images(catalogue, recipe.data.limit, seed=recipe.seed)
+    if recipe.split.file is not None:
+        return apply_split(limited, Path(recipe.split.file), reporter=reporter)
+    parts = [limited]
+    if recipe.data.folders and recipe.split.leave_out_source is None:
+        names = recipe.data.folders
+        parts = [limited.filter(pl.col("path").str.starts_with(f"{name}/")) for name in names]
+    return pl.concat(
+        assign_splits(part, recipe.split, seed=recipe.seed, reporter=reporter) for part in parts
+    )
 
 
 def _say_excluded(catalogue: pl.DataFrame, reporter: Reporter) -> None:

@@ -32,6 +32,11 @@ class DataRecipe(Section):
         "medmnist",
     ] = "auto"  # fmt: skip
     """How the folder says what its images are; `auto` takes the one that fits."""
+    folders: tuple[str, ...] = ()
+    """Folders inside `path` to train on together: each is read by its own layout and split by
+    itself, so that every population is in every split. Empty: `path` itself is read."""
+    labels: dict[str, str | None] = Field(default_factory=dict)
+    """From a label as it is found to the label trained on; null leaves its images out."""
     columns: dict[CatalogueColumn, str] = Field(default_factory=dict)
     """Catalogue column to column of the manifest, where its own name does not say it; an empty
     name leaves the catalogue column unknown."""

@@ -20,14 +20,14 @@ from pneumoscope.core.files import sha256_file, write_text
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import FineTunePhase, Recipe, dump_recipe, override
 from pneumoscope.data.catalogue import counts_table, require_labels
-from pneumoscope.data.split import apply_split, assign_splits, limit_images, save_split
+from pneumoscope.data.split import apply_split, limit_images, save_split
 from pneumoscope.models.names import NAMES
 from pneumoscope.models.scratch import SCRATCH
 from pneumoscope.models.weights import require_imagenet
 from pneumoscope.models.zoo import resolve
 from pneumoscope.tracking import DataInput
 from pneumoscope.workflows.assess import data_name
-from pneumoscope.workflows.prepare import prepare_recipe
+from pneumoscope.workflows.prepare import prepare_recipe, split_as_told
 from pneumoscope.workflows.tracked_data import data_inputs
 from pneumoscope.workflows.training import quickened
 
@@ -273,13 +273,10 @@ def _from_random(base: Recipe, *, quick: bool) -> dict[str, Any]:
 
 
 def _split(catalogue: pl.DataFrame, base: Recipe, file: Path, reporter: Reporter) -> pl.DataFrame:
-    limited = limit_images(catalogue, base.data.limit, seed=base.seed)
     if file.is_file():
+        limited = limit_images(catalogue, base.data.limit, seed=base.seed)
         return apply_split(limited, file, reporter=reporter)
-    if base.split.file is not None:
-        split = apply_split(limited, Path(base.split.file), reporter=reporter)
-    else:
-        split = assign_splits(limited, base.split, seed=base.seed, reporter=reporter)
+    split = split_as_told(catalogue, base, reporter)
     save_split(split, file)
     return split
 

@@ -33,7 +33,15 @@ from pneumoscope.workflows.benchmark import process
 from pneumoscope.workflows.benchmark import run as benchmark_run
 from run_plan import HERE, WHOLE, in_a_process, load_plan, run_plan
 
-NAMES = ("balanced", "champion", "modality", "parametric", "pneumonia", "radiography")
+NAMES = (
+    "balanced",
+    "champion",
+    "modality",
+    "parametric",
+    "pneumonia",
+    "populations",
+    "radiography",
+)
 RECIPES = [path for path in HERE.rglob("*.yaml") if path.name not in ("plan.yaml", "space.yaml")]
 TINY = {
     "preprocess.size": 64,

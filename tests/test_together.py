@@ -33,7 +33,7 @@ def told(root: Path, **changes: Any) -> Recipe:
     given = {
         "data.path": str(root),
         "data.folders": ["north", "south"],
-        "data.labels": {"Covid": "PNEUMONIA"},
+        "data.labels": {"Covid": "PNEUMONIA", "Normal": "NORMAL"},
         "preprocess.size": 64,
     }
     return override(Recipe(), given | changes)

@@ -65,27 +65,30 @@ def relabelled(listing: Listing, labels: Mapping[str, str | None]) -> Listing:
 
     Args:
         listing: As its layout spells the labels.
-        labels: From a label of the listing to the one wanted; what is not named stays.
+        labels: From a label of the listing, in any case of letters, to the one wanted; what is not
+            named stays.
 
     Raises:
         LayoutError: a label is not there, or all are left out.
     """
     there = Counter(entry.label for entry in listing.entries)
-    if unknown := [label for label in labels if label not in there]:
+    wanted = {label.casefold(): name for label, name in labels.items()}
+    known = {label.casefold() for label in there}
+    if unknown := [label for label in labels if label.casefold() not in known]:
         raise LayoutError(
             f"data.labels: no image has the label '{unknown[0]}'; there are "
             f"{', '.join(sorted(there))}. Correct it."
         )
-    left_out = [label for label, wanted in labels.items() if wanted is None]
-    kept = (
-        replace(entry, label=labels.get(entry.label) or entry.label)
-        for entry in listing.entries
-        if entry.label not in left_out
-    )
+    names = {label: wanted.get(label.casefold(), label) for label in there}
+    kept = (replace(e, label=name) for e in listing.entries if (name := names[e.label]) is not None)
     entries = tuple(one_spelling(kept))
     if not entries:
         raise LayoutError("data.labels: leaves out every label. Keep two or more.")
-    notes = (f"{there[label]} images of '{label}' left out (data.labels)" for label in left_out)
+    notes = (
+        f"{there[label]} images of '{label}' left out (data.labels)"
+        for label, name in names.items()
+        if name is None
+    )
     return replace(listing, entries=entries, notes=(*listing.notes, *notes))
 
 

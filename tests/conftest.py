@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +84,29 @@ def one_onnx_registry() -> None:
 
     registry: Any = _registration.ONNXRegistry
     registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_migration(made_once: MadeOnce) -> None:
+    """An empty MLflow store, made once: its migrations cost a second and a half in every test."""
+    from mlflow.store.db import utils
+
+    migrate = utils._initialize_tables
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        migrate(utils.create_sqlalchemy_engine_with_retry(f"sqlite:///{folder}/empty.db"))
+
+    def initialize(engine: Any) -> None:
+        file = Path(engine.url.database or ":memory:")
+        if engine.dialect.name != "sqlite" or not file.is_file() or file.stat().st_size:
+            migrate(engine)
+            return
+        empty = made_once("store", write) / "empty.db"
+        with closing(sqlite3.connect(empty)) as source, closing(sqlite3.connect(file)) as target:
+            source.backup(target)
+
+    utils._initialize_tables = initialize
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ help:
 	@echo "make demo [DATA=folder] [OUTPUT=folder]   install, then the whole path once"
 	@echo "make test                                 install, then every check and test"
 	@echo "make format                               format and fix what can be fixed"
-	@echo "make bench                                long measurements, table and JSON (an hour)"
+	@echo "make bench                                long measurements, table and JSON (an hour or two)"
 	@echo "make recipe NAME=modality [DATA=folder] [OUTPUT=folder] [QUICK=1]   a set-up of recipes/"
 	@echo "make champion [DATA=folder] [OUTPUT=folder]   train and pack the bundle that ships"
 	@echo "make records [RECORDS=folders]            keep the numbers of finished set-ups"

@@ -349,6 +349,15 @@ def hostile(_: Path) -> list[Figure]:
     return figures
 
 
+def transfer(data: Path) -> list[Figure]:
+    """What the champion's candidates make of images that are unlike those they learnt from."""
+    return [
+        Figure(f"AUC, {question}: {name}", told["auc"], f"{told['low']:.3f} to {told['high']:.3f}")
+        for question, candidates in script("transfer", data).items()
+        for name, told in candidates.items()
+    ]
+
+
 MEASURES = (
     start_up,
     intervals,
@@ -365,7 +374,9 @@ MEASURES = (
     serving,
     hostile,
 )
-NEEDS_DATA = (main_job, training, quality, assessment, gate)
+ALONE = (transfer,)
+"""Two hours or more: measured only where they are named."""
+NEEDS_DATA = (main_job, training, quality, assessment, gate, transfer)
 
 
 def main() -> None:
@@ -374,12 +385,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     named = os.environ.get("PNEUMOSCOPE_DATA", str(root.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(named) / "chest_xray")
-    parser.add_argument("--only", choices=[measure.__name__ for measure in MEASURES])
+    parser.add_argument("--only", choices=[measure.__name__ for measure in (*MEASURES, *ALONE)])
     given = parser.parse_args()
     figures: list[Figure] = []
-    for measure in MEASURES:
-        if given.only not in (None, measure.__name__):
-            continue
+    wanted = [one for one in (*MEASURES, *ALONE) if one.__name__ == given.only] or MEASURES
+    for measure in wanted:
         if measure in NEEDS_DATA and not given.data.is_dir():
             print(f"{measure.__name__} skipped: {given.data} does not exist (--data FOLDER)")
             continue

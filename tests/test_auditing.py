@@ -147,7 +147,7 @@ def flipped(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def reading(trained: TrainResult, *, pixels: PixelCache | None = None) -> Reading:
     predictor = Predictor.open(trained.bundle)
     default = PixelCache(Preprocess(PreprocessRecipe()))
-    return Reading("auto", None, pixels or default, predictor, Silent())
+    return Reading("auto", None, {}, pixels or default, predictor, Silent())
 
 
 def test_label_errors_are_suspected_first(

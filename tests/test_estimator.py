@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 import pneumoscope as ps
 from pneumoscope.core.errors import InputError, LabelError, RadiographError, RecipeError
 from pneumoscope.core.progress import Reporter
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import Recipe, override
 from pneumoscope.data.patients import patient_from_name
 from pneumoscope.workflows import estimator
 from pneumoscope.workflows.prepare import prepare_split
@@ -42,9 +42,11 @@ def test_it_trains_on_what_train_reads_from_the_folder(
         return trained
 
     monkeypatch.setattr(estimator, "train", read_and_leave)
-    model = ps.RadiographClassifier(small_recipe, folder=tmp_path / "kept")
+    several = {"data.folders": ["a", "b"], "data.labels": {"x": "y"}}
+    recipe = override(small_recipe, several)  # of other data than those given
+    model = ps.RadiographClassifier(recipe, folder=tmp_path / "kept")
     for unfitted in (model, clone(model)):
-        assert unfitted.get_params() == {"recipe": small_recipe, "folder": tmp_path / "kept"}
+        assert unfitted.get_params() == {"recipe": recipe, "folder": tmp_path / "kept"}
         with pytest.raises(NotFittedError):
             unfitted.predict(paths)
     assert model.fit(paths, labels, groups=patients) is model

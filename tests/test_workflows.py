@@ -20,7 +20,7 @@ from pneumoscope.core.errors import (
 )
 from pneumoscope.core.progress import Silent
 from pneumoscope.core.recipe import AuditRecipe, EvaluateRecipe, Recipe, load_recipe, override
-from pneumoscope.data.phantoms import draw_phantom
+from pneumoscope.data.phantoms import draw_phantom, write_phantoms
 from pneumoscope.evaluation.predictions import load_predictions
 from pneumoscope.workflows import demonstration as demo_module
 from pneumoscope.workflows.evaluation import evaluate
@@ -105,21 +105,25 @@ def test_labels_of_other_names_are_mapped_or_refused(
     nameless = sorted((tmp_path / "data" / "pneumonia").iterdir())
     for number, file in enumerate(nameless):
         file.rename(file.with_stem(f"nobody {number}"))
+    write_phantoms(tmp_path / "more", patients=6, size=64, seed=77)
+    shutil.copytree(tmp_path / "more" / "NORMAL", tmp_path / "data" / "Edema")
     reporter = Silent()
-    with pytest.raises(LabelError, match=r"label 'No_findings': unknown.*--map"):
+    with pytest.raises(LabelError, match=r"label 'Edema': unknown.*--map \"Edema=\""):
         evaluate(trained.bundle, tmp_path / "data", output=tmp_path / "a")
     assert not (tmp_path / "a").exists()
     result = evaluate(
         trained.bundle,
         tmp_path / "data",
         output=tmp_path / "b",
-        label_map={"No_findings": "NORMAL", "pneumonia": "PNEUMONIA"},
+        label_map={"No_findings": "NORMAL", "pneumonia": "PNEUMONIA", "Edema": None},
         settings=PLAIN,
         reporter=reporter,
     )
     assert result.metrics["labels"] == ["NORMAL", "PNEUMONIA"]
     unknown, images = (result.metrics[f"n_{name}"] for name in ("unknown_patients", "images"))
     assert 0 < int(str(unknown)) <= len(nameless)
+    both = sum(len(list((phantoms / label).iterdir())) for label in ("NORMAL", "PNEUMONIA"))
+    assert 0.9 * both < int(str(images)) <= both
     told = f"the patients of {unknown} of {images} evaluated images are not known"
     assert any(told in line for line in reporter.warnings)
     assert told in result.report.read_text()

@@ -24,20 +24,24 @@ def recipe_from(
     return override(recipe, wanted | dict(_change(text) for text in changes))
 
 
-def pairs(texts: Sequence[str]) -> dict[str, str]:
+def pairs(texts: Sequence[str]) -> dict[str, str | None]:
     """The mapping that `A=B` or `A=B,C=D` say; what lies before the last `=` is the data's label.
+
+    Nothing after it is None.
 
     >>> pairs(["Pneumonia=PNEUMONIA,No finding=NORMAL", "a, b=NORMAL"])
     {'Pneumonia': 'PNEUMONIA', 'No finding': 'NORMAL', 'a, b': 'NORMAL'}
+    >>> pairs(["Unclear="])
+    {'Unclear': None}
     """
-    found = {}
+    found: dict[str, str | None] = {}
     for text in texts:
         several = text.split(",")
         for pair in several if all("=" in part for part in several) else [text]:
             name, equals, value = pair.rpartition("=")
-            if not equals or not name.strip() or not value.strip():
-                raise InputError(f"--map '{text}': is not A=B. Give data label = bundle label.")
-            found[name.strip()] = value.strip()
+            if not equals or not name.strip():
+                raise InputError(f"--map '{text}': is not A=B. Give data label = label wanted.")
+            found[name.strip()] = value.strip() or None
     return found
 
 

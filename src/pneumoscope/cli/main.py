@@ -96,6 +96,10 @@ def audit(
     data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Radiograph folders.")],
     output: Output = None,
     layout: Layout = None,
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="A=B", help="Call label A B; A= leaves it out. Repeat."),
+    ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Exit 1 on this severity or check; repeat for more."),
@@ -114,12 +118,14 @@ def audit(
 
     Example: pneumoscope audit radiography chest_xray --fail-on error --fix
     """
+    from pneumoscope.cli.arguments import pairs
     from pneumoscope.cli.issues import show_audit
 
     result = ps.audit(
         data,
         output=output,
         layout=layout or "auto",
+        label_map=pairs(label_map or []),
         fail_on=fail_on or [],
         fix=fix,
         bundle=bundle,
@@ -212,7 +218,7 @@ def evaluate(
     ] = None,
     label_map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="A=B", help="Data label = bundle label; repeat for more."),
+        typer.Option("--map", metavar="A=B", help="Data label = bundle label; A= leaves A out."),
     ] = None,
     audit: Annotated[
         bool, typer.Option(help="Ask what shortcuts could explain: lungs, borders, corruptions.")

@@ -6,6 +6,7 @@ hash of the seed and its name, so adding images moves no group to another split.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +26,12 @@ _LEAST_PER_LABEL = 20
 
 
 def assign_splits(
-    catalogue: pl.DataFrame, recipe: SplitRecipe, *, seed: int, reporter: Reporter
+    catalogue: pl.DataFrame,
+    recipe: SplitRecipe,
+    *,
+    seed: int,
+    reporter: Reporter,
+    folders: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The catalogue with every usable image in one of `SPLITS`.
 
@@ -33,22 +39,32 @@ def assign_splits(
     kept if every label has 20 images in it; otherwise it is said and drawn from train. Where the
     recipe names the test split, as a fold or a source, given parts are ignored.
 
+    Each of `folders`, which paths begin with, is a whole of its own: it keeps the parts that it
+    gives and shares out the rest, so that each is in every split. A group that is in several goes
+    where the first of them puts it.
+
     Raises:
-        LabelError: a label has too few groups to be in every split, or a source is unknown.
+        LabelError: a label has too few groups to be in every split, a folder has no usable image,
+            or a source is unknown.
     """
     labels = usable(catalogue)["label"].unique().sort().to_list()
+    wholes = {name: pl.col("path").str.starts_with(f"{name}/") for name in folders}
+    _require_images(catalogue, wholes)
     if recipe.folds is not None or recipe.leave_out_source is not None:
+        wholes = {}
         catalogue = named_test(catalogue, recipe, seed=seed, reporter=reporter)
     else:
         given = _kept_parts(catalogue, recipe, reporter)
         catalogue = _seal_test(catalogue.with_columns(given.alias("split")), reporter)
     grouped = catalogue.with_columns(group=GROUP)
-    drawn = _draw(grouped, recipe, seed)
+    drawn = _draw(grouped, wholes.values() or [pl.lit(value=True)], recipe, seed)
     _say_unknown_patients(catalogue, reporter)
     joined = grouped.join(drawn, on="group", how="left", maintain_order="left")
     split = pl.when(pl.col("excluded").is_null()).then(pl.coalesce("split", "drawn"))
     result = joined.with_columns(split.alias("split")).select(catalogue.columns)
     _require_every_label(result, labels, recipe)
+    for name, inside in wholes.items():
+        _say_missing(usable(result.filter(inside)), name, reporter)
     return result
 
 
@@ -97,11 +113,17 @@ def save_split(catalogue: pl.DataFrame, path: Path) -> None:
     save_parquet(table.sort("image_id"), path)
 
 
-def limit_images(catalogue: pl.DataFrame, limit: int | None, *, seed: int) -> pl.DataFrame:
+def limit_images(
+    catalogue: pl.DataFrame, limit: int | None, *, seed: int, folders: Sequence[str] = ()
+) -> pl.DataFrame:
     """The catalogue with at most about `limit` usable images, the others excluded as `not drawn`.
 
-    Groups are drawn whole, evenly from every label and given part.
+    Groups are drawn whole, evenly from every label and given part; of `folders`, which paths begin
+    with, about as many from each.
     """
+    if limit is not None and folders:
+        parts = (catalogue.filter(pl.col("path").str.starts_with(f"{f}/")) for f in folders)
+        return pl.concat(limit_images(part, limit // len(folders), seed=seed) for part in parts)
     live = usable(catalogue)
     if limit is None or live.height <= limit:
         return catalogue
@@ -156,10 +178,21 @@ def _seal_test(catalogue: pl.DataFrame, reporter: Reporter) -> pl.DataFrame:
     return catalogue
 
 
-def _draw(grouped: pl.DataFrame, recipe: SplitRecipe, seed: int) -> pl.DataFrame:
-    """`group`, `drawn` for every group that no given part holds."""
-    free = usable(grouped).filter(pl.col("split").is_null())
-    given = set(usable(grouped)["split"].drop_nulls().unique())
+def _draw(
+    grouped: pl.DataFrame, wholes: Iterable[pl.Expr], recipe: SplitRecipe, seed: int
+) -> pl.DataFrame:
+    """`group`, `drawn` for every group that no given part holds; each whole has its shares."""
+    drawn: dict[str, str] = {}
+    for inside in wholes:
+        whole = usable(grouped.filter(inside))
+        drawn = _draw_whole(whole, recipe, seed) | drawn
+    schema = {"group": pl.String, "drawn": pl.String}
+    return pl.DataFrame(list(drawn.items()), schema=schema, orient="row")
+
+
+def _draw_whole(live: pl.DataFrame, recipe: SplitRecipe, seed: int) -> dict[str, str]:
+    free = live.filter(pl.col("split").is_null())
+    given = set(live["split"].drop_nulls().unique())
     holds = labels_held(free)
     places = {group: unit_hash(seed, "split", group) for group in holds}
     shares = {
@@ -169,9 +202,7 @@ def _draw(grouped: pl.DataFrame, recipe: SplitRecipe, seed: int) -> pl.DataFrame
     wanted = {name: share / total for name, share in shares.items() if name not in given}
     drawn = {group: _split_at(place, wanted) for group, place in places.items()}
     order = sorted(places, key=places.__getitem__)
-    filled = fill_empty(drawn, order, holds, (*wanted, "train"))
-    schema = {"group": pl.String, "drawn": pl.String}
-    return pl.DataFrame(list(filled.items()), schema=schema, orient="row")
+    return fill_empty(drawn, order, holds, (*wanted, "train"))
 
 
 def _split_at(place: float, wanted: dict[str, float]) -> str:
@@ -191,8 +222,28 @@ def _say_unknown_patients(catalogue: pl.DataFrame, reporter: Reporter) -> None:
         )
 
 
+def _require_images(catalogue: pl.DataFrame, wholes: Mapping[str, pl.Expr]) -> None:
+    for name, inside in wholes.items():
+        if usable(catalogue.filter(inside)).is_empty():
+            raise LabelError(
+                f"{name}: no usable image, for the reasons above. Correct it, or leave it out of "
+                "data.folders."
+            )
+
+
+def _say_missing(part: pl.DataFrame, folder: str, reporter: Reporter) -> None:
+    for label, found in part.group_by("label").agg("split").sort("label").iter_rows():
+        if missing := [name for name in SPLITS if name not in found]:
+            reporter.warn(
+                f"{folder}: none of its images of '{label}' is in {', '.join(missing)}: figures "
+                "there say nothing of them."
+            )
+
+
 def _require_every_label(
-    catalogue: pl.DataFrame, labels: list[str], recipe: SplitRecipe | None = None
+    catalogue: pl.DataFrame,
+    labels: list[str],
+    recipe: SplitRecipe | None = None,
 ) -> None:
     live = usable(catalogue)
     for label in labels:

@@ -152,9 +152,9 @@ def excluded_images(catalogue: pl.DataFrame) -> list[tuple[str, str]]:
     return list(left_out.select("path", "excluded").iter_rows())
 
 
-def data_name(path: Path, catalogue: pl.DataFrame) -> str:
+def data_name(name: str, catalogue: pl.DataFrame) -> str:
     """The data's name and fingerprint: readable, and the same only for the same images."""
-    return f"{path.resolve().name}@{fingerprint(catalogue)}"
+    return f"{name}@{fingerprint(catalogue)}"
 
 
 def model_facts(predictor: Predictor) -> dict[str, str]:

@@ -25,7 +25,7 @@ from pneumoscope.data.catalogue import (
     without_copies,
 )
 from pneumoscope.data.duplicates import find_duplicates
-from pneumoscope.data.layouts import Listing, recognise
+from pneumoscope.data.layouts import Listing, recognise, relabelled, require_labels_there
 from pneumoscope.data.masks import with_masks
 
 _BATCH = 32
@@ -38,6 +38,7 @@ class Reading:
     Attributes:
         layout: How to understand them.
         columns: Catalogue column to manifest column.
+        labels: From a label as it is found to the one it is called; None leaves its images out.
         pixels: Where the audit's canvases are kept.
         predictor: Embeds the images, if one is given.
         reporter: Shown what happens.
@@ -45,6 +46,7 @@ class Reading:
 
     layout: str
     columns: Mapping[str, str] | None
+    labels: Mapping[str, str | None]
     pixels: PixelCache
     predictor: Predictor | None
     reporter: Reporter
@@ -73,7 +75,8 @@ def collect(data: Sequence[Path], reading: Reading) -> AuditData:
         StorageError: the cache cannot be written.
     """
     named = [name if len(data) > 1 else None for name in data_names(data)]
-    parts = [_read(path, name, reading) for path, name in zip(data, named, strict=True)]
+    listings = _listed(data, reading)
+    parts = [_read(listing, name, reading) for listing, name in zip(listings, named, strict=True)]
     catalogue = without_copies(_one_spelling(pl.concat([part.catalogue for part in parts])))
     ids = usable(catalogue)["image_id"].to_list()
     if not ids:
@@ -111,12 +114,27 @@ def _one_spelling(catalogue: pl.DataFrame) -> pl.DataFrame:
     return catalogue.with_columns(pl.col("label").replace(spelling))
 
 
-def _read(path: Path, name: str | None, reading: Reading) -> _Part:
+def _listed(data: Sequence[Path], reading: Reading) -> list[Listing]:
+    """Each folder's listing, under the labels wanted; which a folder has none of, others may."""
+    found = []
+    for path in data:
+        listing = recognise(path, layout=reading.layout, columns=reading.columns)
+        reading.reporter.say(
+            f"{path}: {listing.layout} ({listing.why}), {len(listing.entries)} images."
+        )
+        found.append(listing)
+    require_labels_there(reading.labels, found, option="--map")
+    return [_relabelled(listing, reading.labels) for listing in found]
+
+
+def _relabelled(listing: Listing, labels: Mapping[str, str | None]) -> Listing:
+    there = {entry.label.casefold() for entry in listing.entries}
+    own = {label: name for label, name in labels.items() if label.casefold() in there}
+    return relabelled(listing, own, option="--map") if own else listing
+
+
+def _read(listing: Listing, name: str | None, reading: Reading) -> _Part:
     """One folder; where there are several, its name starts every path and fills `source`."""
-    listing = recognise(path, layout=reading.layout, columns=reading.columns)
-    reading.reporter.say(
-        f"{path}: {listing.layout} ({listing.why}), {len(listing.entries)} images."
-    )
     for note in listing.notes:
         reading.reporter.warn(note)
     embedded = _embedded(listing, reading)  # lung masks that are missing are said before the work

@@ -54,6 +54,7 @@ def audit(
     output: str | Path | None = None,
     layout: str = "auto",
     columns: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str | None] | None = None,
     fail_on: Sequence[str] = (),
     fix: bool = False,
     bundle: str | Path | None = None,
@@ -67,6 +68,8 @@ def audit(
         output: The folder to write; default `runs/<time>-audit`.
         layout: How to understand the folders.
         columns: Catalogue column to manifest column.
+        label_map: From a label as it is found to the one it is called, as `data.labels` of a
+            recipe; None leaves its images out.
         fail_on: Severities or names of checks that make the audit fail.
         fix: Also write `split.parquet`: a split that keeps patients and duplicates together.
         bundle: Folder, zip, `models:/NAME@alias` or `champion`; label errors are suspected by what
@@ -89,12 +92,12 @@ def audit(
     folders = paths_of(data)
     predictor = load_bundle(bundle) if bundle is not None else None
     pixels = PixelCache(Preprocess(PreprocessRecipe()))
-    reading = Reading(layout, columns, pixels, predictor, noting)
+    reading = Reading(layout, columns, label_map or {}, pixels, predictor, noting)
     with staged_folder(folder) as stage:
         found = collect(folders, reading)
         issues = tuple(run_checks(found, reporter=noting))
         _write(stage, found, issues, reading, notices=noting.notices, names=data_names(folders))
-        split = _fixed_split(found, seed=seed, reporter=noting) if fix else None
+        split = _fixed_split(found, folders, seed=seed, reporter=noting) if fix else None
         if split is not None:
             save_split(split, stage / "split.parquet")
     return AuditResult(
@@ -106,7 +109,9 @@ def audit(
     )
 
 
-def _fixed_split(found: AuditData, *, seed: int, reporter: Reporter) -> pl.DataFrame:
+def _fixed_split(
+    found: AuditData, folders: Sequence[Path], *, seed: int, reporter: Reporter
+) -> pl.DataFrame:
     """The catalogue under a split whose groups join patients and duplicates."""
     live = usable(found.catalogue)
     patients = live.filter(pl.col("patient_id").is_not_null())
@@ -117,9 +122,10 @@ def _fixed_split(found: AuditData, *, seed: int, reporter: Reporter) -> pl.DataF
         .fill_null(pl.col("image_id"))
         .alias("patient_id")
     )  # fmt: skip
-    # Parts given by several data sets are parts of different wholes.
-    recipe = SplitRecipe(use_given=found.catalogue["source"].n_unique() < 2)
-    return assign_splits(grouped, recipe, seed=seed, reporter=reporter)
+    several = data_names(folders) if len(folders) > 1 else []
+    # Parts that several sources in one table give are parts of different wholes.
+    recipe = SplitRecipe(use_given=bool(several) or found.catalogue["source"].n_unique() < 2)
+    return assign_splits(grouped, recipe, seed=seed, reporter=reporter, folders=several)
 
 
 def _write(

@@ -82,7 +82,10 @@ class RadiographClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         reporter, classes = Silent(), np.unique(labels)
         with _room(self.folder) as room:
             data = _lay_out(files, labels.tolist(), patients, room / "data")
-            changes = {"data.path": str(data), "data.layout": "manifest", "data.columns": {}}
+            changes = {
+                "data.path": str(data), "data.layout": "manifest", "data.columns": {},
+                "data.folders": [], "data.labels": {},
+            }  # fmt: skip
             untracked = {} if self.folder else {"tracking.enabled": False}
             recipe = override(recipe_of(self.recipe or Recipe()), changes | untracked)
             run = train(recipe, output=room / "run", reporter=reporter)

@@ -38,7 +38,7 @@ def evaluate(
     *,
     output: str | Path | None = None,
     split: str | None = None,
-    label_map: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str | None] | None = None,
     settings: EvaluateRecipe | None = None,
     layout: str = "auto",
     runtime: str = "auto",
@@ -52,7 +52,8 @@ def evaluate(
         data: A folder in any layout, or a `.npz`.
         output: The folder to write; default `runs/<time>-evaluate`.
         split: `train`, `validation`, `test` or `all`; default the given test part, else all.
-        label_map: From the data's labels to the bundle's, where the names differ.
+        label_map: From the data's labels to the bundle's, where the names differ; None leaves a
+            label's images out.
         settings: What is measured, and how; the bundle's rules stay.
         layout: How to understand the folder.
         runtime: See `Predictor`.
@@ -84,7 +85,9 @@ def evaluate(
         inquiry = Inquiry(
             predictor, prepared.pixels, rows, answered, None, asked.audit, seed, noting
         )
-        measured = assessed(inquiry, asked, split=chosen, data=data_name(data, catalogue))
+        measured = assessed(
+            inquiry, asked, split=chosen, data=data_name(data.resolve().name, catalogue)
+        )
         report = _report(inquiry, measured, catalogue, noting, data=data, known=known)
         write_assessment(stage, measured, report)
     return EvaluateResult(output=folder, report=folder / "report.html", metrics=measured.metrics)
@@ -140,15 +143,18 @@ def _same_label(label: str, labels: tuple[str, ...]) -> str:
 
 
 def _map_labels(
-    catalogue: pl.DataFrame, labels: tuple[str, ...], label_map: Mapping[str, str]
+    catalogue: pl.DataFrame, labels: tuple[str, ...], label_map: Mapping[str, str | None]
 ) -> pl.DataFrame:
     """The catalogue with the bundle's label names; the same name in another case is the same."""
+    left_out = pl.col("label").is_in([label for label, name in label_map.items() if name is None])
+    reason = pl.when(left_out & pl.col("excluded").is_null()).then(pl.lit("left out (--map)"))
+    catalogue = catalogue.with_columns(reason.otherwise("excluded").alias("excluded"))
     found = usable(catalogue)["label"].unique().sort().to_list()
     names = {label: label_map.get(label) or _same_label(label, labels) for label in found}
     for label, name in names.items():
         if name not in labels:
             raise LabelError(
                 f"label '{label}': unknown to the bundle, which answers {', '.join(labels)}. "
-                f'Say which it is: --map "{label}={labels[0]}", or leave its folder out.'
+                f'Say which it is: --map "{label}={labels[0]}", or leave it out: --map "{label}=".'
             )
     return catalogue.with_columns(pl.col("label").replace(names))

@@ -115,21 +115,28 @@ def prepare_split(recipe: Recipe, *, reporter: Reporter) -> tuple[Prepared, tupl
 
 
 def split_as_told(catalogue: pl.DataFrame, recipe: Recipe, reporter: Reporter) -> pl.DataFrame:
-    """The catalogue limited and split as the recipe says; each of several folders by itself.
+    """The catalogue limited and split as the recipe says.
 
     Raises:
         LabelError: the split cannot be made.
     """
-    limited = limit_images(catalogue, recipe.data.limit, seed=recipe.seed)
+    drawn = limited(catalogue, recipe)
     if recipe.split.file is not None:
-        return apply_split(limited, Path(recipe.split.file), reporter=reporter)
-    parts = [limited]
-    if recipe.data.folders and recipe.split.leave_out_source is None:
-        names = recipe.data.folders
-        parts = [limited.filter(pl.col("path").str.starts_with(f"{name}/")) for name in names]
-    return pl.concat(
-        assign_splits(part, recipe.split, seed=recipe.seed, reporter=reporter) for part in parts
+        return apply_split(drawn, Path(recipe.split.file), reporter=reporter)
+    return assign_splits(
+        drawn, recipe.split, seed=recipe.seed, reporter=reporter, folders=recipe.data.folders
     )
+
+
+def limited(catalogue: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """The catalogue with no more images than the recipe wants."""
+    data = recipe.data
+    return limit_images(catalogue, data.limit, seed=recipe.seed, folders=data.folders)
+
+
+def name_of(data: DataRecipe) -> str:
+    """What the data are called: the folder's name, or those of the folders read together."""
+    return "+".join(data.folders) or Path(str(data.path)).resolve().name
 
 
 def _say_excluded(catalogue: pl.DataFrame, reporter: Reporter) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import polars as pl
 
 from pneumoscope.tracking import DataInput
@@ -12,14 +10,14 @@ from pneumoscope.tracking.naming import named_precisions
 from pneumoscope.training.trainer import Trained
 
 
-def data_inputs(path: Path, catalogue: pl.DataFrame) -> tuple[DataInput, ...]:
+def data_inputs(name: str, catalogue: pl.DataFrame) -> tuple[DataInput, ...]:
     """The data set, then each split of it, by name and hash.
 
     Args:
-        path: Of the data; only its name is told.
+        name: Of the data.
         catalogue: With every usable image in a split.
     """
-    return inputs_of(path.resolve().name, catalogue)
+    return inputs_of(name, catalogue)
 
 
 def precision_tags(trained: Trained) -> dict[str, str]:

@@ -41,7 +41,7 @@ from pneumoscope.workflows.assess import (
 from pneumoscope.workflows.event_files import Ended, board_in
 from pneumoscope.workflows.evidence import Inquiry, assessed
 from pneumoscope.workflows.exporting import export, rows_of
-from pneumoscope.workflows.prepare import Prepared, prepare_split
+from pneumoscope.workflows.prepare import Prepared, name_of, prepare_split
 from pneumoscope.workflows.results import TrainResult
 from pneumoscope.workflows.tracked_data import data_inputs, precision_tags
 from pneumoscope.workflows.unfinished import Unfinished, find_unfinished, folder_of, unfinished
@@ -158,7 +158,7 @@ def _lead(
             store=folder.parent,
             tags={"data": fingerprint(prepared.catalogue)},
             reporter=reporter,
-            inputs=data_inputs(Path(str(recipe.data.path)), prepared.catalogue),
+            inputs=data_inputs(name_of(recipe.data), prepared.catalogue),
             identity=wanted.identity(folder),
             memory=begun.folder,
             scalars=board.scalar if board else None,
@@ -273,7 +273,7 @@ def _write(
         predictor, pixels, rows, answered, rows_of(catalogue, "train"),
         recipe.evaluate.audit, recipe.seed, reporter,
     )  # fmt: skip
-    data = data_name(Path(str(recipe.data.path)), catalogue)
+    data = data_name(name_of(recipe.data), catalogue)
     measured = assessed(inquiry, recipe.evaluate, split="test", data=data)
     written = _as_run(recipe, trained)
     _write_records(stage, written, bundle, measured, catalogue, trained.history)
@@ -334,7 +334,7 @@ def _card(recipe: Recipe, bundle: Bundle, measured: Assessed, catalogue: pl.Data
             assessment=measured.assessment,
             test_views=recipe.model.test_views,
             counts=counts_table(catalogue),
-            data_name=Path(str(recipe.data.path)).name,
+            data_name=name_of(recipe.data),
             data_licence=recipe.data.licence,
             data_citation=recipe.data.citation,
             licence=recipe.licence,

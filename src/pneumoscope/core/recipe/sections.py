@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
@@ -33,8 +33,8 @@ class DataRecipe(Section):
     ] = "auto"  # fmt: skip
     """How the folder says what its images are; `auto` takes the one that fits."""
     folders: tuple[str, ...] = ()
-    """Folders inside `path` to train on together: each is read by its own layout and split by
-    itself, so that every population is in every split. Empty: `path` itself is read."""
+    """Folders inside `path` to train on together: each is read by its own layout and shared out by
+    itself, so that each is in every split. Empty: `path` itself is read."""
     labels: dict[str, str | None] = Field(default_factory=dict)
     """From a label as it is found to the label trained on; null leaves its images out."""
     columns: dict[CatalogueColumn, str] = Field(default_factory=dict)
@@ -53,6 +53,23 @@ class DataRecipe(Section):
     """A label patch (JSON), as the app's page Review writes it: images relabelled or left out."""
     limit: Annotated[int, Field(ge=40)] | None = None
     """About this many images, drawn by whole patients from every label; null takes all."""
+
+    @field_validator("folders", mode="before")
+    @classmethod
+    def _is_a_list(cls, folders: object) -> object:
+        if isinstance(folders, str):
+            raise ValueError("a list is needed, as [site-1, site-2]")
+        return folders
+
+    @field_validator("labels")
+    @classmethod
+    def _says_one_thing(cls, labels: dict[str, str | None]) -> dict[str, str | None]:
+        for label, name in labels.items():
+            if name is not None and not name.strip():
+                raise ValueError(f"'{label}' becomes a label without a name; null leaves it out")
+        if len({label.casefold() for label in labels}) < len(labels):
+            raise ValueError("a label is named twice, in other cases of letters")
+        return labels
 
 
 class SplitRecipe(Section):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pneumoscope.data.layouts.folders import EXTENSIONS, image_paths
 from pneumoscope.data.layouts.listing import Entry, Layout, Listing
 from pneumoscope.data.layouts.registry import LAYOUTS, recognise
-from pneumoscope.data.layouts.together import recognise_folders, relabelled
+from pneumoscope.data.layouts.together import recognise_folders, relabelled, require_labels_there
 
 __all__ = [
     "EXTENSIONS", "LAYOUTS", "Entry", "Layout", "Listing", "image_paths", "recognise",
-    "recognise_folders", "relabelled",
+    "recognise_folders", "relabelled", "require_labels_there",
 ]  # fmt: skip

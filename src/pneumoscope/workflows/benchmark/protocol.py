@@ -20,14 +20,14 @@ from pneumoscope.core.files import sha256_file, write_text
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import FineTunePhase, Recipe, dump_recipe, override
 from pneumoscope.data.catalogue import counts_table, require_labels
-from pneumoscope.data.split import apply_split, limit_images, save_split
+from pneumoscope.data.split import apply_split, save_split
 from pneumoscope.models.names import NAMES
 from pneumoscope.models.scratch import SCRATCH
 from pneumoscope.models.weights import require_imagenet
 from pneumoscope.models.zoo import resolve
 from pneumoscope.tracking import DataInput
 from pneumoscope.workflows.assess import data_name
-from pneumoscope.workflows.prepare import prepare_recipe, split_as_told
+from pneumoscope.workflows.prepare import limited, name_of, prepare_recipe, split_as_told
 from pneumoscope.workflows.tracked_data import data_inputs
 from pneumoscope.workflows.training import quickened
 
@@ -221,10 +221,10 @@ def begin(base: Recipe, output: Path, *, seeds: int, quick: bool, reporter: Repo
         output=output,
         base=base,
         seeds=tuple(base.seed + number for number in range(seeds)),
-        data=data_name(root, prepared.catalogue),
+        data=data_name(name_of(base.data), prepared.catalogue),
         labels=labels,
         test_paths=tuple(root / path for path in tested.sort("image_id")["path"]),
-        inputs=data_inputs(root, catalogue),
+        inputs=data_inputs(name_of(base.data), catalogue),
     )
     _write_or_compare(protocol, _from_random(base, quick=quick), output / PROTOCOL)
     counts = (
@@ -274,8 +274,7 @@ def _from_random(base: Recipe, *, quick: bool) -> dict[str, Any]:
 
 def _split(catalogue: pl.DataFrame, base: Recipe, file: Path, reporter: Reporter) -> pl.DataFrame:
     if file.is_file():
-        limited = limit_images(catalogue, base.data.limit, seed=base.seed)
-        return apply_split(limited, file, reporter=reporter)
+        return apply_split(limited(catalogue, base), file, reporter=reporter)
     split = split_as_told(catalogue, base, reporter)
     save_split(split, file)
     return split

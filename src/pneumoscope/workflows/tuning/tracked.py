@@ -30,6 +30,7 @@ from pneumoscope.tracking import (
     tracked_run,
 )
 from pneumoscope.tracking.naming import flatten, provenance_tags
+from pneumoscope.workflows.prepare import name_of
 from pneumoscope.workflows.tracked_data import data_inputs
 from pneumoscope.workflows.tuning.accounts import ORIGIN, PRECISION, TrialRecord, latest, records
 from pneumoscope.workflows.tuning.plan import Material, StudyPlan
@@ -135,7 +136,7 @@ def study_run(
         StorageError: the tracking server refuses the login, or the storage does not answer.
     """
     plan = opened.plan
-    inputs = data_inputs(Path(str(plan.recipe.data.path)), material.catalogue)
+    inputs = data_inputs(name_of(plan.recipe.data), material.catalogue)
     with tracked_run(
         plan.recipe,
         store=folder.resolve().parent,

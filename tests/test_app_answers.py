@@ -235,6 +235,7 @@ def test_the_server_is_local_and_tells_nobody() -> None:
     options = server_options(port=8501, headless=True)
     assert options["browser.gatherUsageStats"] is False
     assert options["server.address"] == "127.0.0.1"
+    assert options["logger.hideWelcomeMessage"], "an address of ours, no advertisement"
     assert not any("http" in str(value) for value in options.values())
 
 

@@ -78,6 +78,7 @@ def server_options(*, port: int, headless: bool) -> dict[str, object]:
         "client.showErrorLinks": False,
         "client.toolbarMode": "viewer",
         "global.developmentMode": False,
+        "logger.hideWelcomeMessage": True,
         "runner.magicEnabled": False,
         "server.address": "127.0.0.1",
         "server.enableStaticServing": False,

@@ -31,10 +31,13 @@ def app(
 
     Example: pneumoscope app --bundle runs/demo/bundle --runs runs --audit runs/audit
     """
-    from pneumoscope.app.launch import launch
+    from pneumoscope.app.launch import check, launch
     from pneumoscope.app.settings import Settings
 
     settings = Settings(bundle=_chosen(bundle), runs=runs, audit=audit)
+    check(settings, port)
+    address = f"http://localhost:{port}, for this machine alone; Ctrl+C ends it."
+    TerminalReporter().say(f"{address} For research use. Not a medical device.")
     launch(settings, port=port, headless=headless)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import timm
@@ -276,3 +277,26 @@ def test_the_listing_agrees_with_what_was_published(monkeypatch: pytest.MonkeyPa
     assert lite.weights == "packaged"
     assert rows["lenet5", None].licence == "none"
     assert len(rows) == len(SCRATCH) + len(WIDTHS["MobileNetV2"]) + 2
+
+
+@pytest.mark.parametrize("content", [None, "not JSON", "[]", '{"lenet5": {"parameters": 1}}'])
+def test_the_listing_remembers_what_networks_cost(
+    content: str | None, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "NAMES", {"EfficientNet-Lite0": NAMES["EfficientNet-Lite0"]})
+    first = listing.list_backbones()
+    (file,) = (fresh_cache / "zoo").iterdir()
+    if content is not None:
+        file.write_text(content)
+        assert listing.list_backbones() == first, "computed again"
+    monkeypatch.setattr(listing, "_computed", lambda name: pytest.fail(f"{name} again"))
+    assert listing.list_backbones() == first
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PNEUMOSCOPE_CACHE", str(tmp_path / "file" / "inside"))
+    monkeypatch.setattr(listing, "NAMES", {})
+    assert [row.name for row in listing.list_backbones()] == list(SCRATCH)

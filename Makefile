@@ -7,7 +7,7 @@ DATA ?=
 OUTPUT ?=
 NAME ?=
 QUICK ?=
-RECORDS ?= runs/recipes/*
+RECORDS ?= $(filter-out %-quick,$(wildcard runs/recipes/*))
 
 # Usage telemetry of dependencies stays off in everything that runs from here.
 export MLFLOW_DISABLE_TELEMETRY := true

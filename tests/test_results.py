@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import records
 from pneumoscope.core.errors import InputError
 from pneumoscope.core.provenance import provenance
 from pneumoscope.workflows.results import TrainResult
@@ -134,3 +135,10 @@ def test_what_must_not_be_told_is_refused(runs: Path, tmp_path: Path) -> None:
 
 def test_the_committed_page_is_what_the_records_say() -> None:
     assert PAGE.read_text() == render(RECORDS, HERE), "run `make results`"
+
+
+def test_the_address_of_a_page_is_no_folder_of_this_machine() -> None:
+    reason = "weights are published at https://github.com/someone/some-models/releases, no hub"
+    assert not records._PLACE.search(records._ADDRESS.sub("", reason))
+    for place in ("see /home/someone/runs/x", "http://127.0.0.1/home/runs", "file:///home/x/y"):
+        assert records._PLACE.search(records._ADDRESS.sub("", place)), place

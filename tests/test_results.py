@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import records
 from pneumoscope.core.errors import InputError
 from pneumoscope.core.provenance import provenance
 from pneumoscope.workflows.results import TrainResult
@@ -137,8 +136,23 @@ def test_the_committed_page_is_what_the_records_say() -> None:
     assert PAGE.read_text() == render(RECORDS, HERE), "run `make results`"
 
 
-def test_the_address_of_a_page_is_no_folder_of_this_machine() -> None:
-    reason = "weights are published at https://github.com/someone/some-models/releases, no hub"
-    assert not records._PLACE.search(records._ADDRESS.sub("", reason))
-    for place in ("see /home/someone/runs/x", "http://127.0.0.1/home/runs", "file:///home/x/y"):
-        assert records._PLACE.search(records._ADDRESS.sub("", place)), place
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("weights are published at https://github.com/someone/some-models/releases, no hub", True),
+        ("see /home/someone/runs/x", False),
+        ("http://127.0.0.1/home/runs", False),
+        ("file:///home/x/y", False),
+    ],
+)
+def test_the_address_of_a_page_is_no_folder_of_this_machine(
+    reason: str, told: bool, runs: Path, tmp_path: Path
+) -> None:
+    plan = json.loads((runs / "plan.json").read_text())
+    plan["steps"]["other"]["command"] = f"pneumoscope train DATA # {reason}"
+    put(runs / "plan.json", plan)
+    if told:
+        assert "some-models" in collect(runs, tmp_path / "records").read_text()
+        return
+    with pytest.raises(InputError, match="would tell where files lie"):
+        collect(runs, tmp_path / "records")

@@ -167,8 +167,11 @@ def test_a_folder_without_a_usable_image_is_refused(two: Path, tmp_path: Path) -
         (tmp_path / "broken" / label / "a.png").write_bytes(b"broken")
     (tmp_path / "north").symlink_to(two / "north")
     changes = {"data.folders": ["north", "broken"], "data.labels": {}}
-    with pytest.raises(LabelError, match="broken: no usable image"):
+    with pytest.raises(LabelError, match="broken has no usable image"):
         prepare_split(told(tmp_path, **changes), reporter=Silent())
+    folders = [tmp_path / "north", tmp_path / "broken"]
+    audited = audit(folders, output=tmp_path / "audit", fix=True)
+    assert "unreadable" in {issue.check for issue in audited.issues}, "an audit tells it all"
 
 
 def test_a_limit_takes_about_as_many_of_each_folder(two: Path) -> None:

@@ -6,7 +6,7 @@ hash of the seed and its name, so adding images moves no group to another split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -44,12 +44,10 @@ def assign_splits(
     where the first of them puts it.
 
     Raises:
-        LabelError: a label has too few groups to be in every split, a folder has no usable image,
-            or a source is unknown.
+        LabelError: a label has too few groups to be in every split, or a source is unknown.
     """
     labels = usable(catalogue)["label"].unique().sort().to_list()
     wholes = {name: pl.col("path").str.starts_with(f"{name}/") for name in folders}
-    _require_images(catalogue, wholes)
     if recipe.folds is not None or recipe.leave_out_source is not None:
         wholes = {}
         catalogue = named_test(catalogue, recipe, seed=seed, reporter=reporter)
@@ -220,15 +218,6 @@ def _say_unknown_patients(catalogue: pl.DataFrame, reporter: Reporter) -> None:
             f"the patient of {unknown} images is unknown: they are split by image, and several "
             "images of one patient may lie on both sides."
         )
-
-
-def _require_images(catalogue: pl.DataFrame, wholes: Mapping[str, pl.Expr]) -> None:
-    for name, inside in wholes.items():
-        if usable(catalogue.filter(inside)).is_empty():
-            raise LabelError(
-                f"{name}: no usable image, for the reasons above. Correct it, or leave it out of "
-                "data.folders."
-            )
 
 
 def _say_missing(part: pl.DataFrame, folder: str, reporter: Reporter) -> None:

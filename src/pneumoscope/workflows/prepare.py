@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from pneumoscope.core.errors import RecipeError
+from pneumoscope.core.errors import LabelError, RecipeError
 from pneumoscope.core.progress import Reporter
 from pneumoscope.core.recipe import DataRecipe, Recipe
 from pneumoscope.data.cache import PixelCache
-from pneumoscope.data.catalogue import build_catalogue, require_labels
+from pneumoscope.data.catalogue import build_catalogue, require_labels, usable
 from pneumoscope.data.label_patch import apply_patch, read_patch
 from pneumoscope.data.layouts import Listing, recognise, recognise_folders, relabelled
 from pneumoscope.data.masks import with_mask_folder, with_masks
@@ -74,7 +75,8 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
 
     Raises:
         RecipeError: it names none.
-        InputError: the data, or the label patch, cannot be used.
+        InputError: the data, or the label patch, cannot be used; LabelError, where a folder of
+            several has no usable image.
         StorageError: the cache cannot be written.
     """
     data = recipe.data
@@ -86,10 +88,22 @@ def prepare_recipe(recipe: Recipe, *, reporter: Reporter) -> Prepared:
         masks=data.masks,
         reporter=reporter,
     )
+    _require_every_folder(prepared.catalogue, data.folders)
     if data.patch is None:
         return prepared
     patched = apply_patch(prepared.catalogue, read_patch(Path(data.patch)), reporter=reporter)
     return Prepared(patched, prepared.pixels)
+
+
+def _require_every_folder(catalogue: pl.DataFrame, folders: Sequence[str]) -> None:
+    """A folder of which nothing is left would be missed by nobody: the others train on."""
+    paths = usable(catalogue)["path"]
+    for name in folders:
+        if not paths.str.starts_with(f"{name}/").any():
+            raise LabelError(
+                f"data.folders: {name} has no usable image, for the reasons above. Correct it, or "
+                "leave it out."
+            )
 
 
 def _listing(root: Path, data: DataRecipe) -> Listing:
